@@ -1,0 +1,19 @@
+"""The record of an experiment: its schema, and how it is built, checked, joined, saved and loaded."""
+
+from lab.trajectory.files import load, save
+from lab.trajectory.joining import combine
+from lab.trajectory.schema import FORMAT, RESERVED, SCHEMA, SCHEMA_VERSION, TERMS, Variable, assemble, validate
+
+__all__ = [
+    "FORMAT",
+    "RESERVED",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "TERMS",
+    "Variable",
+    "assemble",
+    "combine",
+    "load",
+    "save",
+    "validate",
+]

@@ -1,0 +1,150 @@
+"""Records on disk: netCDF files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lab.trajectory.schema import FORMAT, SCHEMA_VERSION, validate
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_CLASSIC = b"CDF"
+
+
+def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
+    """Save a record as netCDF.
+
+    The file is written beside its place, flushed to the disk and renamed: a failure keeps what was there before.
+
+    Args:
+        dataset: A record.
+        path: The file to write; an existing one is replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ValueError: If the dataset is not a record.
+        FileNotFoundError, NotADirectoryError, IsADirectoryError: If the path cannot be a file.
+        PermissionError: If its folder cannot be written.
+        OSError: If the disk is full or fails.
+
+    Source: own definition; tests/test_trajectory.py.
+    """
+    path = Path(path)
+    validate(dataset)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot save to '{path}': it is a folder; give the name of a file in it")
+    if not path.parent.exists():
+        raise FileNotFoundError(f"cannot save to '{path}': there is no folder '{path.parent}'; make it first")
+    if not path.parent.is_dir():
+        raise NotADirectoryError(f"cannot save to '{path}': '{path.parent}' is not a folder; give another path")
+    encoding = {name: _encoding(variable) for name, variable in dataset.variables.items()}
+    # In memory first: HDF5 itself does not survive a disk that fills up while it writes.
+    content = dataset.drop_encoding().to_netcdf(None, engine="h5netcdf", encoding=encoding)
+    part = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    try:
+        with open(part, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except PermissionError as error:
+        raise PermissionError(
+            f"cannot save to '{path}': the folder '{path.parent}' cannot be written ({error.strerror}); "
+            "change its permissions or give another path"
+        ) from error
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot save to '{path}': {error.strerror or error}; what was there before is unchanged; "
+            f"free {len(content) / 1e6:.1f} MB in '{path.parent}' or give another path",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def load(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Load a record fully into memory.
+
+    Args:
+        path: A file that `save` wrote.
+
+    Returns:
+        The record, equal to the saved one in every value, type and attribute.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not netCDF, not a record, or a record of another schema version.
+        OSError: If it is damaged.
+
+    Source: own definition; tests/test_trajectory.py.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot load '{path}': it is a folder; give the name of a file in it")
+    if not path.exists():
+        raise FileNotFoundError(f"cannot load '{path}': there is no such file; check the name, or make it by lab.save")
+    with open(path, "rb") as file:
+        signature = file.read(len(_HDF5))
+    if signature.startswith(_CLASSIC):
+        raise ValueError(_foreign(path, "it is a netCDF file of another kind"))
+    if signature != _HDF5:
+        if not signature:
+            raise OSError(_damaged(path, "it is empty"))
+        raise ValueError(f"cannot load '{path}': it is not a netCDF file; give a file that lab.save wrote")
+    try:
+        with xr.open_dataset(
+            path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
+        ) as opened:
+            dataset = opened.load().drop_encoding()
+    # A broken HDF5 structure surfaces as almost any exception, from h5py's OSError to KeyError and RuntimeError.
+    except Exception as error:
+        raise OSError(_damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
+    dataset = _restore(dataset)
+    if dataset.attrs.get("format") != FORMAT:
+        raise ValueError(_foreign(path, f"its attribute 'format' is not '{FORMAT}'"))
+    if dataset.attrs.get("schema") != SCHEMA_VERSION:
+        raise ValueError(
+            f"cannot load '{path}': it has schema version {dataset.attrs.get('schema')}, this lab reads version "
+            f"{SCHEMA_VERSION}; delete it and run its line again: {dataset.attrs.get('experiment', 'unknown')}"
+        )
+    try:
+        validate(dataset)
+    except ValueError as error:
+        raise OSError(_damaged(path, str(error))) from error
+    return dataset
+
+
+def _encoding(variable: xr.Variable) -> dict[str, object]:
+    """Checksums: a damaged value must be an error, not a wrong number. HDF5 has none for scalars and words."""
+    encoding: dict[str, object] = {}
+    if variable.dtype.kind in "iuf" and variable.size and variable.ndim:
+        encoding["fletcher32"] = True
+    if variable.dtype.kind == "f":
+        encoding["_FillValue"] = None
+    return encoding
+
+
+def _restore(dataset: xr.Dataset) -> xr.Dataset:
+    """Undo what netCDF changes: words come back as objects, numbers in attributes as NumPy scalars."""
+    words = {name: variable for name, variable in dataset.variables.items() if variable.dtype.kind in "OT"}
+    dataset = dataset.assign_coords(
+        {name: (variable.dims, variable.values.astype(str), variable.attrs) for name, variable in words.items()}
+    )
+    for attrs in (dataset.attrs, *(variable.attrs for variable in dataset.variables.values())):
+        attrs.update({key: value.item() for key, value in attrs.items() if isinstance(value, np.generic)})
+    return dataset
+
+
+def _damaged(path: Path, what: str) -> str:
+    return f"cannot load '{path}': the file is damaged ({what}); delete it and run its experiment again"
+
+
+def _foreign(path: Path, what: str) -> str:
+    return f"cannot load '{path}': it is not a record of the lab ({what}); give a file that lab.save wrote"
