@@ -1,0 +1,155 @@
+"""The experiment: a frozen description that round-trips through one readable line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import product
+
+from lab.experiments.checks import belongs, check_field, check_together
+from lab.experiments.grammar import read, write
+from lab.experiments.vocabulary import WORDS, Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Describe an experiment; `Experiment.parse(line)` is the usual way to make one.
+
+    Each field holds a tuple of one or more values; more than one makes a named axis. A single value may be
+    given plainly (`steps=500`). `beta_chosen` and `beta_rejected` are empty when they follow `beta`.
+
+    Args:
+        policy: tabular, loglinear, mlp.
+        scenario: s1, s2, s3, s4.
+        objective: dpo, flex, ipo, slic, sft.
+        beta: Scale of the log-ratios, above 0.
+        beta_chosen: Flex-DPO's beta of the chosen response, above 0; empty follows `beta`.
+        beta_rejected: Flex-DPO's beta of the rejected response, above 0; empty follows `beta`.
+        sft_weight: Weight of an added SFT loss on the chosen response, at least 0.
+        optimizer: sgd, momentum, adam.
+        lr: Learning rate, above 0.
+        momentum: Decay of the momentum, in [0, 1).
+        steps: Number of updates.
+        seeds: Number of seeds.
+        seed: The first seed.
+        batch: Pairs per step; 0 is the full batch.
+        every: Record every so many steps.
+        keep: gradients, predictions, parameters joined by '+', or none.
+        prompts: Number of prompts.
+        responses: Number of responses of a prompt.
+        pairs: Number of pairs of a prompt.
+        on: Start probability called on-policy, shared by the pairs of a prompt.
+        off: Start probability called off-policy, shared by the pairs of a prompt.
+        spread: drawn, even: how the rest is spread over the unseen responses.
+        width: Hidden width of an mlp.
+        activation: relu, tanh, of an mlp.
+        features: Number of features of a loglinear policy.
+        overlap: Cosine of the chosen and the rejected features of a loglinear policy.
+        dtype: float64, float32.
+
+    Raises:
+        TypeError: A value of another type.
+        ValueError: A value that is not allowed, or fields that do not fit each other.
+    """
+
+    policy: tuple[str, ...]
+    scenario: tuple[str, ...]
+    objective: tuple[str, ...]
+    beta: tuple[float, ...] = (0.1,)
+    beta_chosen: tuple[float, ...] = ()
+    beta_rejected: tuple[float, ...] = ()
+    sft_weight: tuple[float, ...] = (0.0,)
+    optimizer: tuple[str, ...]
+    lr: tuple[float, ...]
+    momentum: tuple[float, ...] = (0.9,)
+    steps: tuple[int, ...]
+    seeds: tuple[int, ...] = (24,)
+    seed: tuple[int, ...] = (0,)
+    batch: tuple[int, ...] = (0,)
+    every: tuple[int, ...] = (1,)
+    keep: tuple[str, ...] = ("gradients",)
+    prompts: tuple[int, ...] = (4,)
+    responses: tuple[int, ...] = (10,)
+    pairs: tuple[int, ...] = (1,)
+    on: tuple[float, ...] = (0.45,)
+    off: tuple[float, ...] = (0.02,)
+    spread: tuple[str, ...] = ("drawn",)
+    width: tuple[int, ...] = (64,)
+    activation: tuple[str, ...] = ("relu",)
+    features: tuple[int, ...] = (16,)
+    overlap: tuple[float, ...] = (0.0,)
+    dtype: tuple[str, ...] = ("float64",)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            object.__setattr__(self, field.name, check_field(field.name, getattr(self, field.name)))
+        values = self._values()
+        check_together(values, [name for name, value in values.items() if value != WORDS[name].default])
+
+    @classmethod
+    def parse(cls, line: str) -> Experiment:
+        """Read an experiment from its line.
+
+        Args:
+            line: For example "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24", in any order;
+                a comma makes an axis.
+
+        Returns:
+            The experiment; `str` of it is the canonical line.
+
+        Raises:
+            TypeError: The line is not text.
+            ValueError: A word is unknown, malformed, repeated, missing, out of range or out of place.
+        """
+        given = read(line)
+        experiment = cls(**given)  # type: ignore[arg-type]
+        # A key that no chosen word takes is an error even at its default: whoever wrote it expects an effect.
+        check_together(experiment._values(), given)
+        return experiment
+
+    def __str__(self) -> str:
+        """Write the canonical line: `Experiment.parse(str(e)) == e`."""
+        return write(self._values())
+
+    @property
+    def axes(self) -> dict[str, tuple[Value, ...]]:
+        """The fields with more than one value, in canonical order."""
+        return {name: values for name, values in self._values().items() if len(values) > 1}
+
+    @property
+    def batched_axes(self) -> dict[str, tuple[Value, ...]]:
+        """The axes that one batched computation covers."""
+        return {name: values for name, values in self.axes.items() if WORDS[name].sweep == "batched"}
+
+    @property
+    def looped_axes(self) -> dict[str, tuple[Value, ...]]:
+        """The axes whose every value is another computation."""
+        return {name: values for name, values in self.axes.items() if WORDS[name].sweep == "looped"}
+
+    def value(self, name: str) -> Value:
+        """Return the one value of a field.
+
+        Raises:
+            ValueError: The field is an axis, or is empty.
+        """
+        values: tuple[Value, ...] = getattr(self, name)
+        if len(values) != 1:
+            raise ValueError(f"{name} has {len(values)} values; value() needs exactly one. Use the tuple {name}.")
+        return values[0]
+
+    def cells(self) -> Iterator[tuple[Experiment, dict[str, Value]]]:
+        """Split along the looped axes.
+
+        Yields:
+            An experiment with one value for each looped axis, and those values by name. The batched axes stay.
+            A key that the cell's own words do not take is at its default there.
+        """
+        looped = self.looped_axes
+        for combination in product(*looped.values()):
+            coordinates = dict(zip(looped, combination, strict=True))
+            values = self._values() | {name: (value,) for name, value in coordinates.items()}
+            own = {name: value if belongs(name, values) else WORDS[name].default for name, value in values.items()}
+            yield Experiment(**own), coordinates  # type: ignore[arg-type]
+
+    def _values(self) -> dict[str, tuple[Value, ...]]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

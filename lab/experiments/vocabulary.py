@@ -1,0 +1,131 @@
+"""The words of the experiment line, in canonical order: what each is, its default, and to whom it belongs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+EXAMPLE = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
+KEPT = ("gradients", "predictions", "parameters")
+
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Word:
+    """One field of an experiment.
+
+    Args:
+        about: What it means, in a few words.
+        kind: "bare" (written without a key), "choice", "whole", "real" or "keep".
+        default: Its values when the line does not give it; empty means required, unless `optional`.
+        choices: The valid words of a bare word or a choice.
+        low, high: Bounds of a number; `open_low` and `open_high` leave the bound itself out.
+        sweep: "batched" (one value per run), "looped" (another computation) or "fixed" (no axis possible).
+        owner: The field it belongs to ("" for every experiment), with the words of that field in `owned_by`.
+        optional: May be empty: it then follows another field.
+        shown: Stands in the canonical line even at its default.
+    """
+
+    about: str
+    kind: str
+    default: tuple[Value, ...] = ()
+    choices: tuple[str, ...] = ()
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    sweep: str = "fixed"
+    owner: str = ""
+    owned_by: tuple[str, ...] = ()
+    optional: bool = False
+    shown: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether every line has to give it."""
+        return not self.default and not self.optional
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, as the end of the sentence 'NAME is ...'."""
+        if self.kind in ("bare", "choice"):
+            return f"one of {', '.join(self.choices)}"
+        if self.kind == "keep":
+            return f"any of {', '.join(KEPT)} joined by '+', or none"
+        noun = "a whole number" if self.kind == "whole" else "a finite number"
+        parts = []
+        if self.low > -math.inf:
+            parts.append(f"above {self.low:g}" if self.open_low else f"of at least {self.low:g}")
+        if self.high < math.inf:
+            parts.append(f"below {self.high:g}" if self.open_high else f"at most {self.high:g}")
+        return f"{noun} {' and '.join(parts)}"
+
+
+_PAIRWISE = ("dpo", "flex", "ipo", "slic")
+
+# The order of this table is the canonical order of the line and of the axes.
+WORDS: dict[str, Word] = {
+    "policy": Word(
+        "how parameters become logits", "bare", choices=("tabular", "loglinear", "mlp"), sweep="looped", shown=True
+    ),
+    "scenario": Word(
+        "where chosen and rejected start: s1 on/on, s2 off/on, s3 on/off, s4 off/off",
+        "bare",
+        choices=("s1", "s2", "s3", "s4"),
+        sweep="batched",
+        shown=True,
+    ),
+    "objective": Word("the loss", "bare", choices=(*_PAIRWISE, "sft"), sweep="looped", shown=True),
+    "beta": Word(
+        "scale of the log-ratios", "real", (0.1,), low=0, open_low=True, sweep="batched", owner="objective",
+        owned_by=_PAIRWISE, shown=True,
+    ),
+    "beta_chosen": Word(
+        "beta of the chosen response; beta if not given", "real", low=0, open_low=True, sweep="batched",
+        owner="objective", owned_by=("flex",), optional=True,
+    ),
+    "beta_rejected": Word(
+        "beta of the rejected response; beta if not given", "real", low=0, open_low=True, sweep="batched",
+        owner="objective", owned_by=("flex",), optional=True,
+    ),
+    "sft_weight": Word(
+        "weight of an added SFT loss on the chosen response", "real", (0.0,), low=0, sweep="batched",
+        owner="objective", owned_by=_PAIRWISE,
+    ),
+    "optimizer": Word("the update rule", "bare", choices=("sgd", "momentum", "adam"), sweep="looped", shown=True),
+    "lr": Word("learning rate", "real", low=0, open_low=True, sweep="batched", shown=True),
+    "momentum": Word(
+        "decay of the momentum", "real", (0.9,), low=0, high=1, open_high=True, sweep="batched",
+        owner="optimizer", owned_by=("momentum",), shown=True,
+    ),
+    "steps": Word("number of updates", "whole", low=1, shown=True),
+    "seeds": Word("number of seeds", "whole", (24,), low=1, shown=True),
+    "seed": Word("first seed", "whole", (0,), low=0),
+    "batch": Word("pairs per step; 0 is the full batch", "whole", (0,), low=0, sweep="looped"),
+    "every": Word("record every so many steps", "whole", (1,), low=1),
+    "keep": Word("what is recorded beyond the log-probabilities", "keep", ("gradients",)),
+    "prompts": Word("number of prompts", "whole", (4,), low=1),
+    "responses": Word("responses of a prompt", "whole", (10,), low=3),
+    "pairs": Word("pairs of a prompt", "whole", (1,), low=1),
+    "on": Word(
+        "start probability called on-policy", "real", (0.45,), low=0, high=1, open_low=True, open_high=True,
+        sweep="batched",
+    ),
+    "off": Word(
+        "start probability called off-policy", "real", (0.02,), low=0, high=1, open_low=True, open_high=True,
+        sweep="batched",
+    ),
+    "spread": Word("how the rest is spread over the unseen responses", "choice", ("drawn",), ("drawn", "even"),
+                   sweep="looped"),
+    "width": Word("hidden width", "whole", (64,), low=1, sweep="looped", owner="policy", owned_by=("mlp",)),
+    "activation": Word("hidden activation", "choice", ("relu",), ("relu", "tanh"), sweep="looped", owner="policy",
+                       owned_by=("mlp",)),
+    "features": Word("number of features", "whole", (16,), low=1, sweep="looped", owner="policy",
+                     owned_by=("loglinear",)),
+    "overlap": Word(
+        "cosine of the chosen and the rejected features", "real", (0.0,), low=-1, high=1, sweep="batched",
+        owner="policy", owned_by=("loglinear",),
+    ),
+    "dtype": Word("number type of the computation", "choice", ("float64",), ("float64", "float32"), sweep="looped"),
+}  # fmt: skip
