@@ -214,6 +214,7 @@ def test_importing_lab_changes_nothing_global():
         "    }\n"
         "before = world()\n"
         "import lab\n"
+        "assert world() == before\n"
         "for name in lab.__all__:\n"
         "    try:\n"
         "        getattr(lab, name)\n"
@@ -232,3 +233,45 @@ def test_record_and_show_never_load_torch(module):
     if not (LAB / module).is_dir() and not (LAB / f"{module}.py").exists():
         pytest.skip(f"lab.{module} is not part of the package yet")
     in_fresh_python(f"import sys, lab.{module}\nassert 'torch' not in sys.modules")
+
+
+# A rule that nothing can break is no rule: each is shown a small house that breaks it.
+@pytest.mark.parametrize(
+    ("rule", "module", "source"),
+    [
+        (test_every_module_belongs_to_a_room, "lab/attic.py", ""),
+        (test_modules_import_only_their_own_room_downwards, "lab/preferences.py", "from lab.training import train"),
+        (test_modules_import_only_their_own_room_downwards, "lab/preferences.py", "from lab import training"),
+        (test_modules_import_only_their_own_room_downwards, "lab/policies/mlp.py", "from ..training import train"),
+        (test_modules_import_only_their_own_room_downwards, "lab/policies/mlp.py", "from lab import DPO"),
+        (test_modules_import_only_their_own_room_downwards, "lab/metrics.py", "import lab.training"),
+        (test_modules_import_only_their_own_room_downwards, "lab/metrics.py", "def f():\n    import lab.plots"),
+        (test_modules_import_only_their_own_room_downwards, "lab/plots/curves.py", "from lab.experiments import run"),
+        (test_modules_import_only_their_own_room_downwards, "lab/problems.py", "from lab.trajectory import save"),
+        (test_rooms_speak_their_own_libraries_only, "lab/gradients.py", "import numpy as np"),
+        (test_rooms_speak_their_own_libraries_only, "lab/metrics.py", "def f():\n    from torch.nn import Module"),
+        (test_rooms_speak_their_own_libraries_only, "lab/plots/curves.py", "import torch"),
+        (test_only_training_opens_the_door_to_the_record_room, "lab/problems.py", "import lab.trajectory"),
+        (test_every_library_in_use_is_declared, "figures/one.py", "import tqdm"),
+        (test_nothing_in_the_package_knows_figures_notebooks_tests_or_benchmarks, "lab/claims/a.py", "import figures"),
+        (test_private_names_stay_in_their_module, "figures/one.py", "from lab.policies.mlp import _hidden"),
+        (test_private_names_stay_in_their_module, "figures/one.py", "import lab._core"),
+        (test_no_module_is_a_drawer_for_homeless_functions, "lab/plots/utils.py", ""),
+        (test_no_module_is_a_drawer_for_homeless_functions, "figures/common/axes.py", ""),
+        (test_no_module_outgrows_the_cap, "lab/metrics.py", "x = 1\n" * (LINE_CAP + 1)),
+    ],
+)
+def test_each_rule_rejects_what_breaks_it(rule, module, source, tmp_path, monkeypatch):
+    (tmp_path / "lab" / "trajectory").mkdir(parents=True)
+    (tmp_path / "lab" / "training.py").touch()
+    (tmp_path / "lab" / "plots").mkdir()
+    (tmp_path / "lab" / "experiments").mkdir()
+    (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    monkeypatch.setitem(globals(), "LAB", tmp_path / "lab")
+    rule()
+    path = tmp_path / module
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source, encoding="utf-8")
+    with pytest.raises(AssertionError):
+        rule()
