@@ -1,0 +1,59 @@
+"""Quantities of a record: each formula once, a dataset in and a labelled array out."""
+
+from lab.metrics.gainers import gainers, mass_gain
+from lab.metrics.gradients import (
+    gradient_cosine,
+    gradient_log_norm,
+    log_gradient_ratio,
+    pair_gradient_log_magnitude,
+)
+from lab.metrics.pairs import (
+    accuracy,
+    chosen_implicit_reward,
+    chosen_log_prob,
+    chosen_log_ratio,
+    chosen_prob,
+    log_ratio_margin,
+    margin,
+    over_pairs,
+    over_prompts,
+    reference_chosen_log_prob,
+    reference_rejected_log_prob,
+    rejected_implicit_reward,
+    rejected_log_prob,
+    rejected_log_ratio,
+    rejected_prob,
+    total_loss,
+)
+from lab.metrics.probabilities import entropy, kl_from_reference, log_unseen_mass, prob, unseen_mask, unseen_mass
+
+__all__ = [
+    "accuracy",
+    "chosen_implicit_reward",
+    "chosen_log_prob",
+    "chosen_log_ratio",
+    "chosen_prob",
+    "entropy",
+    "gainers",
+    "gradient_cosine",
+    "gradient_log_norm",
+    "kl_from_reference",
+    "log_gradient_ratio",
+    "log_ratio_margin",
+    "log_unseen_mass",
+    "margin",
+    "mass_gain",
+    "over_pairs",
+    "over_prompts",
+    "pair_gradient_log_magnitude",
+    "prob",
+    "reference_chosen_log_prob",
+    "reference_rejected_log_prob",
+    "rejected_implicit_reward",
+    "rejected_log_prob",
+    "rejected_log_ratio",
+    "rejected_prob",
+    "total_loss",
+    "unseen_mask",
+    "unseen_mass",
+]

@@ -1,0 +1,184 @@
+"""The loss gradient of each term in four spaces: norms in log space, cosines, and the gradients of single pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from lab.metrics.pairs import chosen_log_prob, rejected_log_prob
+from lab.metrics.probabilities import label, log
+
+DERIVED_SPACES = ("log_probability", "probability", "logit")
+
+
+def gradient_log_norm(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the log of the Euclidean norm of each term's gradient of the total loss, in every space.
+
+    With A = ∂L/∂log π, the table [prompt, response] of Σ_p w_p · response_weight_p on the term's responses:
+    log_probability A; probability A / π; logit A - π Σ_y A; parameter as recorded.
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, space, term], natural log; -inf where a term has no gradient. The space `parameter` is there
+        when the record keeps gradients.
+
+    Source: chain rule through the softmax, own derivation; tests/test_metrics.py.
+    """
+    rows = [_log_norm(*gradient) for gradient in _gradients(ds)]
+    array = _stack(ds, rows, ("term",), "parameter_log_norm").assign_coords(term=ds["term"])
+    return label(array, "gradient_log_norm", "log norm of the gradient", "natural log")
+
+
+def gradient_cosine(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the cosine between the gradients of the chosen and of the rejected term, in every space.
+
+    ⟨G⁺, G⁻⟩ / (‖G⁺‖ ‖G⁻‖) over all prompts and responses jointly; at -1 the two terms pull exactly apart
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, space]; NaN where a term has no gradient.
+
+    Source: own definition; tests/test_metrics.py.
+    """
+    rows = []
+    for scaled, _ in _gradients(ds):
+        with np.errstate(invalid="ignore"):
+            unit = scaled / np.sqrt(np.sum(scaled**2, axis=(-2, -1), keepdims=True))
+        rows.append(np.clip(np.einsum("...pr,...pr->...", unit[..., 0, :, :], unit[..., 1, :, :]), -1, 1))
+    array = _stack(ds, rows, (), "parameter_cosine")
+    return label(array, "gradient_cosine", "cosine of the two gradients", "1")
+
+
+def pair_gradient_log_magnitude(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the log magnitude of a pair's gradient in the probability of its two responses.
+
+    log |∂ℓ/∂π| = log |response_weight| - log π, without the pair's weight
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, term, pair], natural log, unreduced; -inf where the gradient is 0.
+
+    Source: FACTS.md §4.5, and Yan et al. 2024, section 3; tests/test_metrics.py.
+    """
+    log_prob = xr.concat([chosen_log_prob(ds), rejected_log_prob(ds)], "term").assign_coords(term=ds["term"])
+    magnitude = log(abs(ds["response_weight"])) - log_prob
+    return label(magnitude, "pair_gradient_log_magnitude", "log |∂ℓ/∂π|", "natural log")
+
+
+def log_gradient_ratio(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the log ratio of a pair's rejected to its chosen gradient in probability space.
+
+    log |∂ℓ/∂π⁻| - log |∂ℓ/∂π⁺|; for DPO this is log π⁺ - log π⁻
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, pair], natural log, unreduced; NaN where both gradients are 0.
+
+    Source: Yan et al. 2024, corollary 1; tests/test_metrics.py.
+    """
+    log_weight = log(abs(ds["response_weight"]))
+    # A difference of equal logs is exactly 0, so that DPO's ratio carries no rounding of its own.
+    with np.errstate(invalid="ignore"):
+        ratio = log_weight.sel(term="rejected", drop=True) - log_weight.sel(term="chosen", drop=True)
+        ratio = ratio + (chosen_log_prob(ds) - rejected_log_prob(ds))
+    return label(ratio, "log_gradient_ratio", "log |∂ℓ/∂π⁻| - log |∂ℓ/∂π⁺|", "natural log")
+
+
+def log_others(log_prob: np.ndarray) -> np.ndarray:
+    """Compute log(1 - π) as the log of the sum of the other probabilities, along the last axis.
+
+    Args:
+        log_prob: [..., response] in nats.
+
+    Returns:
+        [..., response] in nats, to full relative precision even where π is 1 - 1e-300.
+
+    Source: own derivation; tests/test_metrics.py.
+    """
+    top = np.argmax(log_prob, axis=-1, keepdims=True)
+    largest = np.take_along_axis(log_prob, top, -1)
+    scaled = np.exp(log_prob - largest)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The likeliest response stays in every sum but its own: these differences are at least 1 and do not cancel.
+        others = np.log(scaled.sum(-1, keepdims=True) - scaled) + largest
+        below = log_prob.copy()
+        np.put_along_axis(below, top, -np.inf, -1)
+        second = below.max(-1, keepdims=True)
+        second = np.where(np.isneginf(second), 0, second)
+        np.put_along_axis(others, top, np.log(np.exp(below - second).sum(-1, keepdims=True)) + second, -1)
+    return others
+
+
+def _gradients(ds: xr.Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each derived space's gradient [..., step, term, prompt, response] = scaled · exp(scale).
+
+    A scale per run, step and term keeps the largest entry near 1, so that no square over- or underflows.
+    """
+    log_prob = ds["log_prob"].values.astype(np.float64)[..., None, :, :]
+    by_log_prob = _scatter(ds)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_size = np.log(np.abs(by_log_prob))
+        sign = np.sign(by_log_prob)
+        # Row y of the softmax's Jacobian, without cancellation: A_y (1 - π_y) - π_y Σ_{z≠y} A_z.
+        others = _sum_of_others(by_log_prob)
+        own = log_size + log_others(log_prob)
+        rest = np.log(np.abs(others)) + log_prob
+        scale = _finite(np.maximum(own, rest).max(axis=(-2, -1), keepdims=True))
+        logit = sign * np.exp(own - scale) - np.sign(others) * np.exp(rest - scale)
+        logit_scale = scale
+        gradients = []
+        for size in (log_size, log_size - np.where(sign == 0, 0, log_prob)):
+            scale = _finite(size.max(axis=(-2, -1), keepdims=True))
+            gradients.append((sign * np.exp(size - scale), scale[..., 0, 0]))
+    return [*gradients, (logit, logit_scale[..., 0, 0])]
+
+
+def _scatter(ds: xr.Dataset) -> np.ndarray:
+    """The table ∂L/∂log π of each term: [..., step, term, prompt, response]; pairs that share a response add up."""
+    leading = [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+    weight = (ds["response_weight"] * ds["pair_weight"]).transpose(*leading, "term", "pair").values
+    weight = weight.astype(np.float64, copy=False)
+    table = np.zeros((*weight.shape[:-1], ds.sizes["prompt"] * ds.sizes["response"]))
+    for term, which in enumerate(("chosen", "rejected")):
+        place = ds["pair_prompt"].values * ds.sizes["response"] + ds[which].values
+        order = np.argsort(place, kind="stable")
+        places, starts = np.unique(place[order], return_index=True)
+        table[..., term, places] = np.add.reduceat(weight[..., term, order], starts, axis=-1)
+    return table.reshape(*weight.shape[:-1], ds.sizes["prompt"], ds.sizes["response"])
+
+
+def _sum_of_others(table: np.ndarray) -> np.ndarray:
+    """Σ_{z≠y} A_z from the left and from the right: subtracting A_y from the total would cancel."""
+    others = np.zeros_like(table)
+    np.cumsum(table[..., :-1], axis=-1, out=others[..., 1:])
+    others[..., :-1] += np.cumsum(table[..., :0:-1], axis=-1)[..., ::-1]
+    return others
+
+
+def _finite(scale: np.ndarray) -> np.ndarray:
+    return np.where(np.isneginf(scale), 0, scale)
+
+
+def _log_norm(scaled: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        return scale + 0.5 * np.log(np.sum(scaled**2, axis=(-2, -1)))
+
+
+def _stack(ds: xr.Dataset, rows: list[np.ndarray], last: tuple[str, ...], recorded: str) -> xr.DataArray:
+    """Join the derived spaces and, when it was recorded, the parameter space: [..., step, space, *last]."""
+    spaces: tuple[str, ...] = DERIVED_SPACES
+    leading = [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+    if recorded in ds:
+        rows = [*rows, ds[recorded].transpose(*leading, *last).values]
+        spaces = (*spaces, "parameter")
+    coords = {dim: ds[dim] for dim in leading if dim in ds.coords}
+    stacked = np.stack(rows, axis=len(leading))
+    return xr.DataArray(stacked, dims=(*leading, "space", *last), coords={**coords, "space": list(spaces)})

@@ -1,0 +1,140 @@
+"""Probabilities, and what is summed over the responses of a prompt: unseen mass, entropy, divergence."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+
+def label(array: xr.DataArray, name: str, long_name: str, units: str) -> xr.DataArray:
+    """Name a quantity, and say what a plot's axis shows."""
+    array = array.rename(name)
+    array.attrs = {"long_name": long_name, "units": units}
+    return array
+
+
+def exp(array: xr.DataArray) -> xr.DataArray:
+    """Raise e to an array, coordinates kept."""
+    return xr.apply_ufunc(np.exp, array)
+
+
+def log(array: xr.DataArray) -> xr.DataArray:
+    """Take the natural log of an array, coordinates kept; the log of 0 is -inf and no warning."""
+    with np.errstate(divide="ignore"):
+        return xr.apply_ufunc(np.log, array)
+
+
+def prob(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the probability of every response.
+
+    π(y|x) = exp log π(y|x)
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, prompt, response], unreduced.
+
+    Source: definition; tests/test_metrics.py.
+    """
+    return label(exp(ds["log_prob"]), "prob", "probability", "1")
+
+
+def unseen_mask(ds: xr.Dataset) -> xr.DataArray:
+    """Mark the responses that no pair of their prompt names.
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [prompt, response], true where unseen. All responses of a prompt without pairs are unseen.
+
+    Source: DESIGN.md §3; tests/test_metrics.py.
+    """
+    mask = np.ones((ds.sizes["prompt"], ds.sizes["response"]), bool)
+    prompts = ds["pair_prompt"].values
+    mask[prompts, ds["chosen"].values] = False
+    mask[prompts, ds["rejected"].values] = False
+    return label(xr.DataArray(mask, dims=("prompt", "response")), "unseen_mask", "unseen response", "1")
+
+
+def log_unseen_mass(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the log of the unseen mass, exact even where the mass is 1e-300.
+
+    log u(x) = logsumexp over unseen y of log π(y|x)
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, prompt] in nats, unreduced; -inf for a prompt without unseen responses.
+
+    Source: own derivation from u = 1 - the mass of every response named in a pair; tests/test_metrics.py.
+    """
+    mask = unseen_mask(ds)
+    log_prob = ds["log_prob"].where(mask, -np.inf)
+    largest = log_prob.max("response")
+    largest = largest.where(largest > -np.inf, 0)
+    mass = log(exp(log_prob - largest).sum("response")) + largest
+    return label(_keep_nan(mass, ds), "log_unseen_mass", "log of the unseen mass", "nats")
+
+
+def unseen_mass(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the mass of the responses that no pair names.
+
+    u(x) = sum over unseen y of π(y|x), the same as 1 - the mass of the named ones but without its cancellation
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, prompt], unreduced.
+
+    Source: DESIGN.md §6; tests/test_metrics.py.
+    """
+    return label(exp(log_unseen_mass(ds)), "unseen_mass", "unseen mass", "1")
+
+
+def entropy(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the entropy of the policy.
+
+    H(x) = -Σ_y π(y|x) log π(y|x), where 0 log 0 = 0
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, prompt] in nats, unreduced.
+
+    Source: definition; tests/test_metrics.py.
+    """
+    return label(-_expectation(ds, ds["log_prob"]), "entropy", "entropy", "nats")
+
+
+def kl_from_reference(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the divergence of the policy from the reference.
+
+    KL(x) = Σ_y π(y|x) (log π(y|x) - log π_ref(y|x))
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, prompt] in nats, unreduced.
+
+    Source: Rafailov et al. 2023, section 3; tests/test_metrics.py.
+    """
+    divergence = _expectation(ds, ds["log_prob"] - ds["reference_log_prob"])
+    return label(divergence, "kl_from_reference", "KL from the reference", "nats")
+
+
+def _expectation(ds: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
+    probability = exp(ds["log_prob"])
+    # A response of probability 0 has log-probability -inf and adds nothing; NaN stays NaN.
+    product = (probability * values.where(probability != 0, 0)).sum("response", skipna=False)
+    return product.transpose(*(dim for dim in ds["log_prob"].dims if dim != "response"))
+
+
+def _keep_nan(reduced: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
+    """Put NaN where a run has no numbers, which max and sum skip over."""
+    return reduced.where(ds["log_prob"].isel(response=0).notnull())
