@@ -1,0 +1,191 @@
+"""From an experiment to its record: builds the parts that the line names and trains every run at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import lab
+from lab import policies, references, store, trajectory
+from lab.experiments.experiment import Experiment
+from lab.experiments.vocabulary import Value
+from lab.objectives import DPO, IPO, SFT, FlexDPO, Objective, SLiC, WeightedSum
+from lab.optimizers import SGD, Adam, Momentum, Optimizer
+from lab.policies import MLP, LogLinear, Policy, Tabular
+from lab.preferences import Preferences
+from lab.problems import Problem, scenario_problem
+from lab.training import Record, check_device, train
+
+
+def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable[[float], None] | None = None) -> Any:
+    """Run an experiment and return its record.
+
+    Args:
+        experiment: an experiment or its line, such as "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24".
+        device: "cpu", "cuda", ...
+        progress: called with the finished share in [0, 1].
+
+    Returns:
+        An xarray.Dataset of the schema in `lab.trajectory`; its dimensions begin with the swept axes and `seed`.
+
+    Raises:
+        ValueError: if the line is not valid (it says what is, and the nearest valid word) or the device is not there.
+        NonFiniteError: if a run becomes NaN or infinite: it names line, seed and step and carries what was recorded.
+    """
+    experiment = Experiment.parse(experiment) if isinstance(experiment, str) else experiment
+    check_device(device)
+    cells = list(experiment.cells())
+    records: dict[tuple[Value, ...], Any] = {}
+    for index, (cell, coordinates) in enumerate(cells):
+        share = _share(progress, index, len(cells))
+        records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share)
+    if progress:
+        progress(1.0)
+    return _join(records, list(experiment.looped_axes.items()))
+
+
+def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer, dict[str, list[Any]]]:
+    """Build what an experiment without looped axes names.
+
+    Args:
+        experiment: the experiment; its batched axes times its seeds are the runs.
+
+    Returns:
+        Problem, policy, objective and optimiser of all runs, and the axes whose product is the run dimension.
+
+    Raises:
+        ValueError: if the experiment has looped axes, which need one build each.
+    """
+    if experiment.looped_axes:
+        raise ValueError(
+            f"the experiment loops over {', '.join(experiment.looped_axes)}; build one of its cells() at a time"
+        )
+    seeds = range(experiment.value("seed"), experiment.value("seed") + experiment.value("seeds"))  # type: ignore[operator,arg-type]
+    axes: dict[str, list[Any]] = {name: list(values) for name, values in experiment.batched_axes.items()}
+    axes["seed"] = list(seeds)
+    columns = dict(zip(axes, zip(*product(*axes.values()), strict=True), strict=True))
+
+    def per_run(name: str) -> list[Any]:
+        """One value a run, whether the field is an axis or not."""
+        return list(columns[name]) if name in columns else [experiment.value(name)] * len(columns["seed"])
+
+    def hyper(name: str) -> float | Tensor:
+        """A number, or one value a run if the field is an axis."""
+        return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)  # type: ignore[return-value]
+
+    sizes: tuple[int, int] = (experiment.value("prompts"), experiment.value("responses"))  # type: ignore[assignment]
+    problem = scenario_problem(
+        Preferences.grid(*sizes, experiment.value("pairs")),  # type: ignore[arg-type]
+        *sizes,
+        scenario=per_run("scenario"),
+        on=per_run("on"),
+        off=per_run("off"),
+        seeds=list(columns["seed"]),
+        spread=experiment.value("spread"),  # type: ignore[arg-type]
+    )
+    return (
+        problem,
+        _policy(experiment, problem, hyper),
+        _objective(experiment, hyper),
+        _optimizer(experiment, hyper),
+        axes,
+    )
+
+
+def reference(policy: Policy, problem: Problem) -> Tensor:
+    """Return the reference parameters [run, parameter]; a fit is done once for equal seeds and targets, and cached.
+
+    Raises:
+        RuntimeError: if a fit misses its target.
+    """
+    if policy.start(problem) is not None or not isinstance(policy, MLP):
+        return references.reference_parameters(policy, problem)
+    keys = [
+        (seed, target.numpy().tobytes()) for seed, target in zip(problem.seeds, problem.target_log_prob, strict=True)
+    ]
+    first = {key: index for index, key in reversed(list(enumerate(keys)))}  # one run for each distinct world
+    distinct = sorted(first.values())
+    smaller = Problem(problem.preferences, problem.target_log_prob[distinct], tuple(problem.seeds[i] for i in distinct))
+    key = store.key(
+        "reference", repr(policy), list(smaller.seeds), smaller.target_log_prob.numpy(), torch.__version__,
+        references, policies, lab.optimizers, lab.randomness,
+    )  # fmt: skip
+    fitted = store.fetch_arrays(key, lambda: {"parameters": references.reference_parameters(policy, smaller).numpy()})
+    where = {index: row for row, index in enumerate(distinct)}
+    return torch.from_numpy(fitted["parameters"])[[where[first[key]] for key in keys]]
+
+
+def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable[[float], None] | None) -> Any:
+    problem, policy, objective, optimizer, axes = build(experiment)
+    keep = str(experiment.value("keep"))
+    return train(
+        problem,
+        policy,
+        objective,
+        optimizer,
+        steps=experiment.value("steps"),  # type: ignore[arg-type]
+        start=reference(policy, problem),
+        record=Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+"))),  # type: ignore[arg-type]
+        batch=experiment.value("batch"),  # type: ignore[arg-type]
+        dtype={"float64": torch.float64, "float32": torch.float32}[str(experiment.value("dtype"))],
+        device=device,
+        axes=axes,
+        attrs={"experiment": line, "lab_version": lab.__version__},
+        progress=progress,
+    )
+
+
+def _policy(experiment: Experiment, problem: Problem, hyper: Callable[[str], float | Tensor]) -> Policy:
+    match experiment.value("policy"):
+        case "tabular":
+            return Tabular(problem.prompts, problem.responses)
+        case "loglinear":
+            return LogLinear.drawn(problem, features=experiment.value("features"), overlap=hyper("overlap"))  # type: ignore[arg-type]
+        case _:
+            width, activation = experiment.value("width"), experiment.value("activation")
+            return MLP(problem.prompts, problem.responses, width, activation)  # type: ignore[arg-type]
+
+
+def _objective(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -> Objective:
+    match experiment.value("objective"):
+        case "dpo":
+            objective: Objective = DPO(hyper("beta"))
+        case "flex":
+            betas = ("beta_chosen", "beta_rejected")
+            objective = FlexDPO(*(hyper(name if getattr(experiment, name) else "beta") for name in betas))
+        case "ipo":
+            objective = IPO(hyper("beta"))
+        case "slic":
+            objective = SLiC(hyper("beta"))
+        case _:
+            return SFT()
+    if experiment.sft_weight == (0.0,):
+        return objective
+    return WeightedSum((objective, SFT()), (1.0, hyper("sft_weight")))
+
+
+def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -> Optimizer:
+    match experiment.value("optimizer"):
+        case "sgd":
+            return SGD(hyper("lr"))
+        case "momentum":
+            return Momentum(hyper("lr"), hyper("momentum"))
+        case _:
+            return Adam(hyper("lr"))
+
+
+def _join(records: dict[tuple[Value, ...], Any], looped: list[tuple[str, tuple[Value, ...]]]) -> Any:
+    """Join the cells' records along one looped axis after the other, the innermost first."""
+    while looped:
+        name, values = looped.pop()
+        outer = dict.fromkeys(key[:-1] for key in records)
+        records = {key: trajectory.combine([records[(*key, v)] for v in values], name, list(values)) for key in outer}
+    return records[()]
+
+
+def _share(progress: Callable[[float], None] | None, index: int, cells: int) -> Callable[[float], None] | None:
+    return None if progress is None else lambda done: progress((index + done) / cells)

@@ -1,0 +1,178 @@
+"""The hinge between objectives and policies: exact gradients of the chosen and the rejected term in four spaces.
+
+An objective gives response weights a = d loss_p / d log pi(y|x), a policy gives J = d logits / d parameters, and the
+chain rule joins them. With A [term, prompt, response] the table of pair_weight * a, scattered on the term's own
+responses,
+
+    log_probability   dL/d log pi     = A
+    probability       dL/d pi         = A / pi                     (coordinates pi taken as free, as in the papers)
+    logit             dL/d logits     = A - pi * sum_y A
+    parameter         dL/d parameters = (dL/d logits) J
+
+Source: own derivation by the chain rule; tests/test_oracles.py holds each against automatic differentiation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lab.objectives import Objective, PairLogProbs
+from lab.policies import Policy
+from lab.preferences import Preferences
+
+SPACES = ("log_probability", "probability", "logit", "parameter")
+TERMS = ("chosen", "rejected")
+
+
+def pair_log_probs(log_prob: Tensor, reference: Tensor, flat: Tensor) -> PairLogProbs:
+    """Pick the pairs' members out of tables [run, ..., prompt * response] by `Preferences.flat` indices."""
+    half = len(flat) // 2
+    policy, start = log_prob.index_select(-1, flat), reference.index_select(-1, flat)
+    return PairLogProbs(policy[..., :half], policy[..., half:], start[..., :half], start[..., half:])
+
+
+def weight_table(weighted: Tensor, flat: Tensor, size: int) -> Tensor:
+    """Scatter pair_weight * response_weight onto the responses, term by term.
+
+    Args:
+        weighted: chosen then rejected weights, [run, 2 * pair].
+        flat: where they belong, `Preferences.flat`, [2 * pair].
+        size: prompts * responses.
+
+    Returns:
+        A, [run, term, prompt * response]; pairs that name the same response add up.
+    """
+    half = len(flat) // 2
+    table = weighted.new_zeros(len(weighted), 2 * size)
+    table.index_add_(1, torch.cat([flat[:half], flat[half:] + size]), weighted)
+    return table.view(-1, 2, size)
+
+
+def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
+    """Apply the softmax Jacobian: A - pi sum(A) = A (1 - pi) - pi (sum(A) - A), without losing small tails.
+
+    1 - pi is never formed by subtraction where pi > 1/2: there it is the sum of the other probabilities, so that a
+    gradient of 1e-80 on a response of probability 1 - 1e-80 is still exact.
+
+    Args:
+        log_prob: [run, 1, prompt, response] in nats.
+        table: A, [run, term, prompt, response].
+
+    Returns:
+        dL/d logits, [run, term, prompt, response]; sums to 0 over the responses.
+    """
+    prob = log_prob.exp()
+    likely = prob > 0.5
+    others = prob.masked_fill(likely, 0.0).sum(-1, keepdim=True)
+    complement = torch.where(likely, others, -torch.expm1(log_prob))
+    return table * complement - prob * (table.sum(-1, keepdim=True) - table)
+
+
+def norms_and_cosine(terms: Tensor) -> tuple[Tensor, Tensor]:
+    """Measure the chosen and the rejected term, without underflow or overflow of the squares.
+
+    Args:
+        terms: both gradients, [run, term, entry].
+
+    Returns:
+        The log Euclidean norms [run, term], -inf for the zero vector, and the cosine between the terms [run], NaN if
+        one of them is zero.
+    """
+    peak = torch.linalg.vector_norm(terms, torch.inf, dim=-1, keepdim=True)
+    scaled = terms / peak
+    gram = scaled @ scaled.mT
+    norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+    peak = peak.squeeze(-1)
+    log_norm = torch.where(peak > 0, peak.log() + norm.log(), -torch.inf)
+    return log_norm, (gram[:, 0, 1] / norm.prod(-1)).clamp(-1, 1)
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """Gradients of the chosen and the rejected term at one state of every run. Terms are summed over the pairs.
+
+    Args:
+        log_prob: log pi, [run, prompt, response], nats.
+        response_weight: a, without pair weights, [run, term, pair].
+        log_probability: A = dL/d log pi, [run, term, prompt, response].
+        logit: dL/d logits, [run, term, prompt, response].
+        parameter: dL/d parameters, [run, term, parameter].
+    """
+
+    log_prob: Tensor
+    response_weight: Tensor
+    log_probability: Tensor
+    logit: Tensor
+    parameter: Tensor
+
+    @property
+    def probability_log_magnitude(self) -> Tensor:
+        """Return log |dL/d pi| = log |A| - log pi, [run, term, prompt, response]; -inf where A is 0; signed as A."""
+        return self.log_probability.abs().log() - self.log_prob[:, None]
+
+    @cached_property
+    def _measured(self) -> dict[str, tuple[Tensor, Tensor]]:
+        magnitude = self.probability_log_magnitude.flatten(2)
+        peak = magnitude.amax(-1, keepdim=True)  # probability space may exceed any float: shift before exp
+        shifted = self.log_probability.flatten(2).sign() * (magnitude - peak).exp()
+        log_norm, cosine = norms_and_cosine(shifted)
+        return {
+            "log_probability": norms_and_cosine(self.log_probability.flatten(2)),
+            "probability": (log_norm + peak.squeeze(-1), cosine),
+            "logit": norms_and_cosine(self.logit.flatten(2)),
+            "parameter": norms_and_cosine(self.parameter),
+        }
+
+    def log_norm(self, space: str) -> Tensor:
+        """Return log |gradient| of both terms in a space, [run, term]; -inf for a zero gradient."""
+        return self._measured[_known(space)][0]
+
+    def cosine(self, space: str) -> Tensor:
+        """Return the cosine between the chosen and the rejected term in a space, [run]; NaN where a term is zero."""
+        return self._measured[_known(space)][1]
+
+    def inner(self, space: str) -> tuple[Tensor, Tensor]:
+        """Return sign and log-magnitude of the inner product of the two terms in a space, each [run]."""
+        cosine = self.cosine(space)
+        return cosine.sign(), cosine.abs().log() + self.log_norm(space).sum(-1)
+
+
+def decompose(
+    policy: Policy, parameters: Tensor, objective: Objective, preferences: Preferences, reference_log_prob: Tensor
+) -> Decomposition:
+    """Compute every gradient of an objective at a state, chosen and rejected term apart, in all four spaces.
+
+    Args:
+        policy: the policy.
+        parameters: the state, [run, parameter].
+        objective: the objective.
+        preferences: the pairs and their weights.
+        reference_log_prob: log pi_ref, [run, prompt, response], nats.
+
+    Returns:
+        The decomposition; nothing is reduced over runs.
+    """
+    logits, memory = policy.forward(parameters)
+    log_prob = logits.log_softmax(-1)
+    flat = preferences.flat(log_prob.shape[-1]).to(log_prob.device)
+    pairs = pair_log_probs(log_prob.flatten(1), reference_log_prob.flatten(1).to(log_prob), flat)
+    weights = torch.stack(objective.response_weights(pairs), 1)
+    weighted = (weights * preferences.weight.to(log_prob)).flatten(1)
+    table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
+    gradient = logit_gradient(log_prob[:, None], table)
+    return Decomposition(log_prob, weights, table, gradient, policy.pullback(parameters, memory, gradient))
+
+
+def log_prob_change(log_prob: Tensor, logit_change: Tensor) -> Tensor:
+    """Return the first-order change of log pi for a change dz of the logits: dz - sum_y pi dz, [..., response]."""
+    return logit_change - (log_prob.exp() * logit_change).sum(-1, keepdim=True)
+
+
+def _known(space: str) -> str:
+    if space not in SPACES:
+        raise ValueError(f"space is {space!r}; allowed are {', '.join(SPACES)}")
+    return space

@@ -1,0 +1,122 @@
+"""Optimisers over [run, parameter], with a learning rate for each run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lab.objectives.base import check_hyper
+
+
+class Optimizer(ABC):
+    """A rule that turns gradients into updates. The object holds settings only; its memory is a tuple of tensors."""
+
+    lr: float | Tensor
+
+    @abstractmethod
+    def memory(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return the memory before the first step, each [run, parameter]."""
+
+    @abstractmethod
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+        """Return the change of the parameters, [run, parameter], and advance `memory` in place; steps count from 1."""
+
+    def learning_rate(self, like: Tensor) -> float | Tensor:
+        """Return the learning rate as a number or a [run, 1] column."""
+        return self.lr.to(like).view(-1, 1) if isinstance(self.lr, Tensor) and self.lr.ndim else self.lr
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent: change = -lr g.
+
+    Args:
+        lr: learning rate, > 0; a number or one a run, [run].
+    """
+
+    lr: float | Tensor
+
+    def __post_init__(self) -> None:
+        check_hyper("lr", self.lr)
+
+    def memory(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return nothing: gradient descent has no memory."""
+        return ()
+
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+        """Return -lr g, [run, parameter]."""
+        return gradient * -self.learning_rate(gradient)
+
+
+@dataclass(frozen=True)
+class Momentum(Optimizer):
+    """Heavy-ball momentum: m <- momentum m + g, change = -lr m.
+
+    Args:
+        lr: learning rate, > 0; a number or one a run, [run].
+        momentum: decay of the running sum in [0, 1); a number or one a run, [run].
+
+    Source: Polyak 1964, in the form of torch.optim.SGD with dampening 0.
+    """
+
+    lr: float | Tensor
+    momentum: float | Tensor = 0.9
+
+    def __post_init__(self) -> None:
+        check_hyper("lr", self.lr)
+        check_hyper("momentum", self.momentum, positive=False)
+        if not bool((torch.as_tensor(self.momentum) < 1).all()):
+            raise ValueError(f"momentum is {self.momentum}; allowed are numbers in [0, 1)")
+
+    def memory(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return the running sum of gradients, zeros."""
+        return (torch.zeros_like(parameters),)
+
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+        """Return -lr m after m <- momentum m + g, [run, parameter]."""
+        decay = self.momentum
+        if isinstance(decay, Tensor) and decay.ndim:
+            decay = decay.to(gradient).view(-1, 1)
+        memory[0].mul_(decay).add_(gradient)
+        return memory[0] * -self.learning_rate(gradient)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam: change = -lr m_hat / (sqrt(v_hat) + eps), with bias-corrected running means m of g and v of g^2.
+
+    Args:
+        lr: learning rate, > 0; a number or one a run, [run].
+        beta1: decay of m.
+        beta2: decay of v.
+        eps: added to the root, in the gradient's unit.
+
+    Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1; defaults as in torch.optim.Adam.
+    """
+
+    lr: float | Tensor
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        check_hyper("lr", self.lr)
+        check_hyper("eps", self.eps)
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise ValueError(f"Adam's beta1, beta2 are {self.beta1}, {self.beta2}; allowed are numbers in [0, 1)")
+
+    def memory(self, parameters: Tensor) -> tuple[Tensor, ...]:
+        """Return the two running means, zeros."""
+        return torch.zeros_like(parameters), torch.zeros_like(parameters)
+
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+        """Return -lr m_hat / (sqrt(v_hat) + eps), [run, parameter]."""
+        mean, square = memory
+        mean.lerp_(gradient, 1 - self.beta1)
+        square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+        root = square.sqrt().mul_((1 - self.beta2**step) ** -0.5).add_(self.eps)
+        rate = self.learning_rate(gradient) / (self.beta1**step - 1)  # negative: a descent direction
+        return torch.div(mean, root, out=root).mul_(rate)

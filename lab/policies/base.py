@@ -1,0 +1,48 @@
+"""What every policy offers: the map from parameters to logits, and its derivative applied from either side."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from torch import Tensor
+
+from lab.problems import Problem
+
+
+class Policy(ABC):
+    """A softmax policy over responses: pi(y|x) = softmax over y of logits(x, y).
+
+    All parameters of a run are one flat vector, so parameters are [run, parameter] for every policy. A policy sees
+    parameters, never a loss. With J = d logits / d parameters, `pullback` computes v J and `pushforward` computes J v;
+    both take a `term` dimension, so that the chosen and the rejected term stay apart.
+    """
+
+    @property
+    @abstractmethod
+    def parameter_count(self) -> int:
+        """Number of parameters of one run."""
+
+    @property
+    def parameters_are_logits(self) -> bool:
+        """Whether J is the identity, so that logit space and parameter space are one."""
+        return False
+
+    @abstractmethod
+    def start(self, problem: Problem) -> Tensor | None:
+        """Return parameters whose policy has exactly the problem's target, [run, parameter].
+
+        None means that no closed form exists and the reference must be fitted (`lab.references.fit_reference`).
+        """
+
+    @abstractmethod
+    def forward(self, parameters: Tensor) -> tuple[Tensor, Any]:
+        """Return the logits [run, prompt, response], and what `pullback` and `pushforward` need of this pass."""
+
+    @abstractmethod
+    def pullback(self, parameters: Tensor, memory: Any, logit_gradient: Tensor) -> Tensor:
+        """Return v J: [run, term, prompt, response] to [run, term, parameter]."""
+
+    @abstractmethod
+    def pushforward(self, parameters: Tensor, memory: Any, direction: Tensor) -> Tensor:
+        """Return J v: [run, term, parameter] to [run, term, prompt, response]."""

@@ -1,0 +1,126 @@
+"""The paper's policy: a three-layer perceptron from a one-hot prompt to logits, with its derivatives written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lab.policies.base import Policy
+from lab.problems import Problem
+from lab.randomness import WEIGHTS, per_seed
+
+# activation: (function, its derivative as a function of its own output)
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "relu": (torch.relu, lambda h: (h > 0).to(h.dtype)),
+    "tanh": (torch.tanh, lambda h: 1 - h * h),
+}
+
+
+@dataclass(frozen=True)
+class MLP(Policy):
+    """logits(x) = f(f(W1[x] + b1) W2 + b2) W3 + b3: one row of W1 for each prompt, everything behind it shared.
+
+    Args:
+        prompts: number of prompts, the length of the one-hot input.
+        responses: number of responses, the length of the output.
+        width: units in each of the two hidden layers.
+        activation: "relu" or "tanh".
+
+    Raises:
+        ValueError: for a width below 1 or an unknown activation.
+
+    Source: Yan et al. 2024 (arXiv 2406.07327), toy model; width and activation are not given there.
+    """
+
+    prompts: int
+    responses: int
+    width: int = 64
+    activation: str = "relu"
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"width is {self.width}; allowed are 1 or more")
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {self.activation!r}; allowed are {', '.join(ACTIVATIONS)}")
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """Shapes of W1, b1, W2, b2, W3, b3, in their order within the flat vector."""
+        width = self.width
+        return (
+            (self.prompts, width),
+            (1, width),
+            (width, width),
+            (1, width),
+            (width, self.responses),
+            (1, self.responses),
+        )
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of parameters of one run (5130 for 4-64-64-10)."""
+        return sum(rows * columns for rows, columns in self.shapes)
+
+    def start(self, problem: Problem) -> None:
+        """Return None: a network has no closed form, its reference is fitted."""
+
+    def initial(self, seeds: tuple[int, ...]) -> Tensor:
+        """Draw every weight and bias uniformly in +-1/sqrt(inputs of its layer), [run, parameter]."""
+        fan_in = (self.prompts, self.prompts, self.width, self.width, self.width, self.width)
+
+        def draw(generator: torch.Generator) -> Tensor:
+            uniform = torch.rand(self.parameter_count, generator=generator, dtype=torch.float64)
+            bound = torch.cat([torch.full((r * c,), n**-0.5) for (r, c), n in zip(self.shapes, fan_in, strict=True)])
+            return (2 * uniform - 1) * bound
+
+        return per_seed(seeds, WEIGHTS, draw)
+
+    def split(self, flat: Tensor) -> list[Tensor]:
+        """View a flat [..., parameter] vector as W1, b1, W2, b2, W3, b3, each [..., rows, columns]."""
+        sizes = [rows * columns for rows, columns in self.shapes]
+        pieces = flat.split(sizes, dim=-1)
+        return [piece.unflatten(-1, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+
+    def forward(self, parameters: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return the logits [run, prompt, response] and both hidden layers [run, prompt, width]."""
+        function, _ = ACTIVATIONS[self.activation]
+        w1, b1, w2, b2, w3, b3 = self.split(parameters)
+        first = function(w1 + b1)  # a one-hot prompt picks one row of W1
+        second = function(torch.baddbmm(b2, first, w2))
+        return torch.baddbmm(b3, second, w3), (first, second)
+
+    def pullback(self, parameters: Tensor, memory: tuple[Tensor, Tensor], logit_gradient: Tensor) -> Tensor:
+        """Return v J by one reverse pass for all runs and terms, [run, term, parameter]."""
+        _, derivative = ACTIVATIONS[self.activation]
+        first, second = memory
+        _, _, w2, _, w3, _ = self.split(parameters)
+        terms = logit_gradient.shape[1]
+        behind = self._through(logit_gradient, w3) * derivative(second)[:, None]  # [run, term, prompt, width]
+        front = self._through(behind, w2) * derivative(first)[:, None]
+        gradients = (
+            front,
+            front.sum(2),
+            first.mT[:, None].expand(-1, terms, -1, -1) @ behind,
+            behind.sum(2),
+            second.mT[:, None].expand(-1, terms, -1, -1) @ logit_gradient,
+            logit_gradient.sum(2),
+        )
+        return torch.cat([gradient.reshape(len(parameters), terms, -1) for gradient in gradients], -1)
+
+    def pushforward(self, parameters: Tensor, memory: tuple[Tensor, Tensor], direction: Tensor) -> Tensor:
+        """Return J v by one forward pass of tangents, [run, term, prompt, response]."""
+        _, derivative = ACTIVATIONS[self.activation]
+        first, second = memory
+        _, _, w2, _, w3, _ = (weight[:, None] for weight in self.split(parameters))
+        v1, c1, v2, c2, v3, c3 = self.split(direction)
+        tangent = (v1 + c1) * derivative(first)[:, None]
+        tangent = (tangent @ w2 + first[:, None] @ v2 + c2) * derivative(second)[:, None]
+        return tangent @ w3 + second[:, None] @ v3 + c3
+
+    @staticmethod
+    def _through(gradient: Tensor, weight: Tensor) -> Tensor:
+        """Carry [run, term, prompt, out] back through [run, in, out]; stacking terms as rows copies no weight."""
+        return (gradient.flatten(1, 2) @ weight.mT).unflatten(1, gradient.shape[1:3])

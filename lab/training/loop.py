@@ -1,0 +1,131 @@
+"""The step loop of one chunk of runs: it advances the state and writes a tape, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lab.gradients import (
+    log_prob_change,
+    logit_gradient,
+    norms_and_cosine,
+    pair_log_probs,
+    weight_table,
+)
+from lab.objectives import Objective
+from lab.optimizers import Optimizer
+from lab.policies import Policy
+from lab.problems import Problem
+from lab.training.batches import pair_weights
+from lab.training.recording import Record, blank_tape
+
+CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Runs that are advanced together. All tensors of policy, objective and optimiser belong to these runs.
+
+    Args:
+        problem: gives pairs and sizes.
+        policy: the policy.
+        objective: the objective.
+        optimizer: the optimiser.
+        start: parameters of the reference, [run, parameter], on the device and in the dtype of the computation.
+        seeds: the runs' seeds.
+    """
+
+    problem: Problem
+    policy: Policy
+    objective: Objective
+    optimizer: Optimizer
+    start: Tensor
+    seeds: tuple[int, ...]
+
+    def train(
+        self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Advance the runs by `steps` updates.
+
+        Returns:
+            The tape, [run, step, ...] each, and for every run the first recorded row that is not finite (the number of
+            rows if none), [run].
+        """
+        problem, policy, keep = self.problem, self.policy, record.keep
+        shape, cells = (problem.prompts, problem.responses), problem.prompts * problem.responses
+        state = self.start.clone()
+        memory = self.optimizer.memory(state)
+        flat = problem.preferences.flat(problem.responses).to(state.device)
+        weights = pair_weights(problem.preferences, batch, self.seeds, state)
+        rows = record.steps(steps)
+        logits_only = policy.parameters_are_logits
+        tape = blank_tape(record, steps=len(rows), runs=len(state), cells=cells, parameters=state.shape[1],
+                          logits_only=logits_only, like=state)  # fmt: skip
+        apart = not logits_only or "predictions" in keep
+        reference = policy.forward(state)[0].log_softmax(-1).flatten(1)
+        row, before = 0, reference
+        for step in range(steps + 1):
+            logits, passed = policy.forward(state)
+            log_prob = logits.log_softmax(-1)
+            table = log_prob.flatten(1)
+            if "predictions" in keep and step and step - 1 == rows[row - 1]:
+                tape["realised_change"][row - 1] = table - before
+            recording = step == rows[row]
+            if recording:
+                tape["log_prob"][row] = table
+                if "parameters" in keep:
+                    tape["parameters"][row] = state
+                if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
+                    break
+            push = self.objective.response_weights(pair_log_probs(table, reference, flat))
+            weight = next(weights)
+            weighted = torch.cat((push[0] * weight, push[1] * weight), 1)
+            if apart:
+                terms = weight_table(weighted, flat, cells).unflatten(-1, shape)
+                by_term = policy.pullback(state, passed, logit_gradient(log_prob[:, None], terms))
+                gradient = by_term.sum(1)
+                if recording and "parameter_cosine" in tape:
+                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(by_term)
+                if recording and "predictions" in keep:
+                    rate = torch.as_tensor(self.optimizer.learning_rate(state)).to(state).reshape(-1, 1, 1)
+                    along = policy.pushforward(state, passed, -rate * by_term)
+                    tape["predicted_change"][row] = log_prob_change(log_prob[:, None], along).flatten(2)
+            else:
+                total = table.new_zeros(table.shape).index_add_(1, flat, weighted).view(log_prob.shape)
+                gradient = torch.addcmul(total, log_prob.exp(), total.sum(-1, keepdim=True), value=-1).flatten(1)
+            if step == steps:
+                break
+            update = self.optimizer.update(gradient, memory, step + 1)
+            if recording and "predictions" in keep:
+                along = policy.pushforward(state, passed, update[:, None])
+                tape["linear_change"][row] = log_prob_change(log_prob[:, None], along)[:, 0].flatten(1)
+                before = table.clone()
+            state.add_(update)
+            row += recording
+            if progress and step % 25 == 0:
+                progress(step / steps)
+        broken = _first_broken(tape["log_prob"][: row + 1], len(rows))
+        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+        tape |= self._losses(tape["log_prob"], reference, flat)
+        tape["reference_log_prob"] = reference.unflatten(-1, shape)
+        for name in ("log_prob", "predicted_change", "linear_change", "realised_change"):
+            if name in tape:
+                tape[name] = tape[name].unflatten(-1, shape)
+        return tape, broken
+
+    def _losses(self, log_prob: Tensor, reference: Tensor, flat: Tensor) -> dict[str, Tensor]:
+        """Evaluate the objective on the whole tape in one pass."""
+        pairs = pair_log_probs(log_prob, reference[:, None], flat)
+        return {
+            "loss": self.objective.loss(pairs),
+            "response_weight": torch.stack(self.objective.response_weights(pairs), 2),
+        }
+
+
+def _first_broken(log_prob: Tensor, rows: int) -> Tensor:
+    """Return each run's first row with NaN or infinity, or `rows`, [run]; `log_prob` is [row, run, cell]."""
+    broken = ~torch.isfinite(log_prob.sum(-1))  # a sum over cells is finite only if all are
+    return torch.where(broken.any(0), broken.to(torch.uint8).argmax(0), rows)

@@ -1,0 +1,75 @@
+"""What a training keeps: the choice (`Record`), and the tape that the step loop writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+KEPT = ("gradients", "predictions", "parameters")
+
+
+class NonFiniteError(FloatingPointError):
+    """A run became NaN or infinite. `trajectory` is the record of every run up to the step before, or None."""
+
+    def __init__(self, message: str, trajectory: Any = None) -> None:
+        super().__init__(message)
+        self.trajectory = trajectory
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a training keeps besides log-probabilities, losses and response weights, and how often.
+
+    Args:
+        every: record each so many steps; the first and the last state are always recorded.
+        keep: any of "gradients" (parameter-space norms and cosine of both terms), "predictions" (first-order against
+            realised change of every log-probability) and "parameters" (the whole state).
+
+    Raises:
+        ValueError: for a stride below 1 or an unknown word.
+    """
+
+    every: int = 1
+    keep: tuple[str, ...] = ("gradients",)
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"every is {self.every}; allowed are 1 or more: give the stride between recorded steps")
+        unknown = [word for word in self.keep if word not in KEPT]
+        if unknown:
+            raise ValueError(f"keep has {', '.join(map(repr, unknown))}; allowed are any of {', '.join(KEPT)}")
+
+    def steps(self, total: int) -> list[int]:
+        """Return the recorded steps of a training of `total` updates."""
+        return [*range(0, total, self.every), total]
+
+
+def blank_tape(
+    record: Record, *, steps: int, runs: int, cells: int, parameters: int, logits_only: bool, like: Tensor
+) -> dict[str, Tensor]:
+    """Allocate a tape, each entry [step, run, ...], so that every step writes one contiguous block.
+
+    Args:
+        record: what to keep.
+        steps: recorded steps.
+        runs: runs.
+        cells: prompts * responses.
+        parameters: parameters of a run.
+        logits_only: leave out parameter-space terms because they are the logit-space terms.
+        like: gives dtype and device.
+    """
+    shapes: dict[str, tuple[int, ...]] = {"log_prob": (cells,)}
+    if "gradients" in record.keep and not logits_only:
+        shapes |= {"parameter_log_norm": (2,), "parameter_cosine": ()}
+    if "predictions" in record.keep:
+        shapes |= {"predicted_change": (2, cells), "linear_change": (cells,), "realised_change": (cells,)}
+    if "parameters" in record.keep:
+        shapes |= {"parameters": (parameters,)}
+    tape = {name: like.new_empty(steps, runs, *shape) for name, shape in shapes.items()}
+    for name in ("linear_change", "realised_change"):
+        if name in tape:
+            tape[name][-1] = torch.nan  # no step follows the last state
+    return tape

@@ -1,0 +1,158 @@
+"""Training of all runs of a problem: chunks of runs through the step loop, joined into one record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lab import trajectory
+from lab.objectives import Objective
+from lab.optimizers import Optimizer
+from lab.policies import Policy
+from lab.problems import Problem
+from lab.references import reference_parameters
+from lab.threads import one_thread
+from lab.training.loop import Chunk
+from lab.training.recording import NonFiniteError, Record
+
+CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
+EVERYTHING = Record()
+
+
+def train(
+    problem: Problem,
+    policy: Policy,
+    objective: Objective,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    start: Tensor | None = None,
+    record: Record = EVERYTHING,
+    batch: int = 0,
+    dtype: torch.dtype = torch.float64,
+    device: str | torch.device = "cpu",
+    axes: Mapping[str, Sequence[object]] | None = None,
+    attrs: Mapping[str, str] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Any:
+    """Train every run of a problem at once and return the record.
+
+    Args:
+        problem: pairs, target distributions and seeds; its runs are the batch.
+        policy: the policy; tensors in it are [run, ...].
+        objective: the objective; hyper-parameters are numbers or [run].
+        optimizer: the optimiser; its learning rate is a number or [run].
+        steps: number of updates, at least 1.
+        start: parameters of the reference policy, where training starts, [run, parameter]; None computes them by
+            `lab.references.reference_parameters`.
+        record: what to keep and how often.
+        batch: pairs in each step, drawn without replacement within an epoch by the run's seed; 0 uses all pairs.
+        dtype: torch.float64 or torch.float32.
+        device: "cpu", "cuda", ...
+        axes: names and values whose product is the run dimension, `seed` last; None means {"seed": problem.seeds}.
+        attrs: provenance, kept in the record.
+        progress: called with the finished share in [0, 1].
+
+    Returns:
+        An xarray.Dataset of the schema in `lab.trajectory`.
+
+    Raises:
+        ValueError: for steps < 1, a batch size out of range, a device that is not there, or a per-run value whose
+            length differs from the number of runs.
+        NonFiniteError: if a run becomes NaN or infinite: it names the run and carries the record up to there.
+    """
+    device = check_device(device)
+    if dtype not in (torch.float64, torch.float32):
+        raise ValueError(f"dtype is {dtype}; allowed are torch.float64 and torch.float32")
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; allowed are 1 or more")
+    if not 0 <= batch <= len(problem.preferences):
+        raise ValueError(
+            f"batch is {batch}; allowed are 0 (all pairs) to {len(problem.preferences)} (the number of pairs)"
+        )
+    if start is None:
+        start = reference_parameters(policy, problem)
+    if start.shape != (problem.runs, policy.parameter_count):
+        raise ValueError(f"start has shape {tuple(start.shape)}; allowed is [run, parameter], here "
+                         f"({problem.runs}, {policy.parameter_count})")  # fmt: skip
+    size = max(1, CHUNK // policy.parameter_count)
+    tapes, broken = [], []
+    with one_thread(), torch.inference_mode():
+        for first in range(0, problem.runs, size):
+            rows = slice(first, first + size)
+            here = (_place(part, rows, problem.runs, dtype, device) for part in (policy, objective, optimizer))
+            chunk = Chunk(problem, *here, start=start[rows].to(device, dtype), seeds=problem.seeds[rows])
+            tape, bad = chunk.train(steps, record, batch, _share(progress, first / problem.runs, size / problem.runs))
+            tapes.append({name: value.cpu() for name, value in tape.items()})
+            broken.append(bad.cpu())
+    tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
+    for name, beta in zip(("beta_chosen", "beta_rejected"), objective.betas, strict=True):
+        tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs)
+    pairs = problem.preferences
+
+    def assemble(rows: int) -> Any:
+        kept = {n: v if n.startswith(("beta", "reference")) else v[:, :rows] for n, v in tape.items()}
+        return trajectory.assemble(
+            arrays={name: value.numpy() for name, value in kept.items()},
+            axes=axes or {"seed": list(problem.seeds)},
+            steps=torch.tensor(record.steps(steps)[:rows]).numpy(),
+            pair_prompt=pairs.prompt.numpy(),
+            chosen=pairs.chosen.numpy(),
+            rejected=pairs.rejected.numpy(),
+            pair_weight=pairs.weight.numpy(),
+            attrs={
+                "experiment": "",
+                "torch_version": torch.__version__,
+                "device": device.type,
+                "dtype": str(dtype).removeprefix("torch."),
+                **(attrs or {}),
+            },
+        )
+
+    recorded, first_bad = record.steps(steps), torch.cat(broken)
+    good = int(first_bad.min())
+    if good == len(recorded):
+        return assemble(good)
+    run = int(first_bad.argmin())
+    line = (attrs or {}).get("experiment") or "this training"
+    raise NonFiniteError(
+        f"non-finite log-probabilities in: {line}, seed {problem.seeds[run]}, step {recorded[good]}; the "
+        f"{good} recorded steps before it are kept in the error's `trajectory`; lower lr",
+        assemble(good) if good else None,
+    )
+
+
+def check_device(device: str | torch.device) -> torch.device:
+    """Return the device, or raise ValueError naming the devices that are there."""
+    there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or (found.type != "cpu" and f"{found.type}:{found.index or 0}" not in there):
+        raise ValueError(
+            f"device is {str(device)!r}, which is not there; allowed here are {', '.join(there)}: choose one of them"
+        )
+    return found
+
+
+def _place(spec: Any, rows: slice, runs: int, dtype: torch.dtype, device: torch.device) -> Any:
+    """Take the rows of every per-run tensor in a policy, objective or optimiser, onto the device."""
+    if isinstance(spec, Tensor) and spec.ndim:
+        if len(spec) != runs:
+            raise ValueError(f"a per-run value has {len(spec)} entries for {runs} runs; give one number or one a run")
+        return spec[rows].to(device, dtype)
+    if isinstance(spec, tuple):
+        return tuple(_place(part, rows, runs, dtype, device) for part in spec)
+    if is_dataclass(spec) and not isinstance(spec, type):
+        values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+        return replace(spec, **{name: _place(value, rows, runs, dtype, device) for name, value in values.items()})
+    return spec
+
+
+def _share(progress: Callable[[float], None] | None, start: float, width: float) -> Callable[[float], None] | None:
+    return None if progress is None else lambda done: progress(min(1.0, start + done * width))
