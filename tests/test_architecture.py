@@ -17,6 +17,7 @@ LINE_CAP = 300
 
 # Each room in its order, from the ground up: a module imports only those before it. The sets name the libraries.
 COMPUTE = (
+    "threads",
     "randomness",
     "preferences",
     "problems",
@@ -35,8 +36,8 @@ DESK = ("experiments", "store", "claims", "doctor", "cli", "__main__")
 SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),
     **dict.fromkeys(RECORD, {"numpy", "xarray"}),
-    "plots": {"numpy", "xarray", "matplotlib", "seaborn"},
-    "explorer": {"numpy", "xarray", "matplotlib", "seaborn", "ipywidgets", "anywidget", "IPython"},
+    "plots": {"numpy", "xarray", "pandas", "matplotlib", "seaborn"},
+    "explorer": {"numpy", "xarray", "pandas", "matplotlib", "seaborn", "ipywidgets", "anywidget", "IPython"},
     "__init__": set(),
 }
 # The one door from torch to the record room hands over arrays; the rest need one library for one duty each.
@@ -144,7 +145,7 @@ def test_only_training_opens_the_door_to_the_record_room():
 
 def test_every_library_in_use_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {line.split(">")[0].strip() for line in project["dependencies"]} | {"IPython", "pandas"}
+    declared = {line.split(">")[0].strip() for line in project["dependencies"]} | {"IPython"}
     paths = [path for folder in ("lab", "figures", "benchmarks") for path in modules(ROOT / folder)]
     wrong = [each for path in paths for each in imports(path) if external(each) not in {None, *declared}]
     assert not wrong, listed(wrong)

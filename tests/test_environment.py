@@ -72,8 +72,6 @@ def test_constraints_pin_everything_that_the_dependencies_pull_in():
         for need in map(Requirement, needs):
             if need.marker is None or any(need.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
                 waiting.append((need.name, frozenset(need.extras)))
-    # GPU builds of torch pin these themselves, to the exact version.
-    missing = {name for name in missing if not re.match(r"nvidia-|cuda-|triton", name)}
     assert not missing, f"installed but not in constraints.txt: {', '.join(sorted(missing))}"
 
 
