@@ -28,11 +28,15 @@ SPACES = ("log_probability", "probability", "logit", "parameter")
 TERMS = ("chosen", "rejected")
 
 
-def pair_log_probs(log_prob: Tensor, reference: Tensor, flat: Tensor) -> PairLogProbs:
-    """Pick the pairs' members out of tables [run, ..., prompt * response] by `Preferences.flat` indices."""
-    half = len(flat) // 2
-    policy, start = log_prob.index_select(-1, flat), reference.index_select(-1, flat)
-    return PairLogProbs(policy[..., :half], policy[..., half:], start[..., :half], start[..., half:])
+def pick_pairs(table: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Pick the chosen and the rejected entries, each [run, ..., pair], out of a table [run, ..., prompt * response].
+
+    Args:
+        table: any value of each prompt and response, such as log-probabilities.
+        flat: `Preferences.flat`, [2 * pair].
+    """
+    chosen, rejected = table.index_select(-1, flat).tensor_split(2, -1)
+    return chosen, rejected
 
 
 def weight_table(weighted: Tensor, flat: Tensor, size: int) -> Tensor:
@@ -159,7 +163,8 @@ def decompose(
     logits, memory = policy.forward(parameters)
     log_prob = logits.log_softmax(-1)
     flat = preferences.flat(log_prob.shape[-1]).to(log_prob.device)
-    pairs = pair_log_probs(log_prob.flatten(1), reference_log_prob.flatten(1).to(log_prob), flat)
+    reference = reference_log_prob.flatten(1).to(log_prob)
+    pairs = PairLogProbs(*pick_pairs(log_prob.flatten(1), flat), *pick_pairs(reference, flat))
     weights = torch.stack(objective.response_weights(pairs), 1)
     weighted = (weights * preferences.weight.to(log_prob)).flatten(1)
     table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])

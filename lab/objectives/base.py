@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PairLogProbs:
     """Log-probabilities in nats of the two responses of every pair, each [run, ..., pair].
 
@@ -42,7 +42,7 @@ class PairLogProbs:
     @property
     def log_ratio_margin(self) -> Tensor:
         """Return chosen_log_ratio - rejected_log_ratio, [run, ..., pair]."""
-        return self.chosen_log_ratio - self.rejected_log_ratio
+        return (self.chosen - self.reference_chosen) - (self.rejected - self.reference_rejected)
 
 
 class Objective(ABC):

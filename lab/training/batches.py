@@ -15,7 +15,9 @@ EPOCHS_AHEAD = 64  # drawn at once, to bound memory
 
 
 def pair_weights(preferences: Preferences, batch: int, seeds: tuple[int, ...], like: Tensor) -> Iterator[Tensor]:
-    """Yield the normalised pair weights of one step after the other, for ever, [pair] or [run, pair].
+    """Yield the normalised pair weights of one step after the other, for ever, [2 * pair] or [run, 2 * pair].
+
+    They stand twice, once for the chosen and once for the rejected responses.
 
     In each epoch a run's seed orders the pairs anew; consecutive `batch` of them make a step, the last one of an epoch
     may be smaller. Within a batch the weights are the pairs' own, normalised to sum to 1.
@@ -28,7 +30,7 @@ def pair_weights(preferences: Preferences, batch: int, seeds: tuple[int, ...], l
     """
     weight = preferences.weight.to(like)
     if batch in (0, len(preferences)):
-        yield from repeat(weight)
+        yield from repeat(torch.cat((weight, weight)))
     batches = -(-len(preferences) // batch)
     for block in _blocks():
         # Each block is drawn from the start of the stream, so that it depends on the seed and its number alone.
@@ -37,7 +39,8 @@ def pair_weights(preferences: Preferences, batch: int, seeds: tuple[int, ...], l
         for epoch in range(EPOCHS_AHEAD):
             for k in range(batches):
                 chosen = weight * (batch_of[:, epoch] == k)
-                yield chosen / chosen.sum(-1, keepdim=True).clamp_min(torch.finfo(like.dtype).tiny)
+                share = chosen / chosen.sum(-1, keepdim=True).clamp_min(torch.finfo(like.dtype).tiny)
+                yield torch.cat((share, share), -1)
 
 
 def _blocks() -> Iterator[int]:

@@ -12,10 +12,10 @@ from lab.gradients import (
     log_prob_change,
     logit_gradient,
     norms_and_cosine,
-    pair_log_probs,
+    pick_pairs,
     weight_table,
 )
-from lab.objectives import Objective
+from lab.objectives import Objective, PairLogProbs
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
@@ -62,16 +62,24 @@ class Chunk:
         weights = pair_weights(problem.preferences, batch, self.seeds, state)
         rows = record.steps(steps)
         logits_only = policy.parameters_are_logits
-        tape = blank_tape(record, steps=len(rows), runs=len(state), cells=cells, parameters=state.shape[1],
-                          logits_only=logits_only, like=state)  # fmt: skip
-        apart = not logits_only or "predictions" in keep
+        tape = blank_tape(
+            record,
+            steps=len(rows),
+            runs=len(state),
+            cells=cells,
+            parameters=state.shape[1],
+            logits_only=logits_only,
+            like=state,
+        )
+        predicting = "predictions" in keep
         reference = policy.forward(state)[0].log_softmax(-1).flatten(1)
+        starts = pick_pairs(reference, flat)
         row, before = 0, reference
         for step in range(steps + 1):
             logits, passed = policy.forward(state)
             log_prob = logits.log_softmax(-1)
-            table = log_prob.flatten(1)
-            if "predictions" in keep and step and step - 1 == rows[row - 1]:
+            table = log_prob.view(-1, cells)
+            if predicting and step and step - 1 == rows[row - 1]:
                 tape["realised_change"][row - 1] = table - before
             recording = step == rows[row]
             if recording:
@@ -80,26 +88,25 @@ class Chunk:
                     tape["parameters"][row] = state
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
                     break
-            push = self.objective.response_weights(pair_log_probs(table, reference, flat))
-            weight = next(weights)
-            weighted = torch.cat((push[0] * weight, push[1] * weight), 1)
-            if apart:
+            push = self.objective.response_weights(PairLogProbs(*pick_pairs(table, flat), *starts))
+            weighted = torch.cat(push, 1).mul_(next(weights))
+            if logits_only and not predicting:
+                total = torch.zeros_like(table).index_add_(1, flat, weighted).view_as(log_prob)
+                gradient = total.addcmul_(log_prob.exp_(), total.sum(-1, keepdim=True), value=-1).view_as(table)
+            else:
                 terms = weight_table(weighted, flat, cells).unflatten(-1, shape)
                 by_term = policy.pullback(state, passed, logit_gradient(log_prob[:, None], terms))
                 gradient = by_term.sum(1)
                 if recording and "parameter_cosine" in tape:
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(by_term)
-                if recording and "predictions" in keep:
+                if recording and predicting:
                     rate = torch.as_tensor(self.optimizer.learning_rate(state)).to(state).reshape(-1, 1, 1)
                     along = policy.pushforward(state, passed, -rate * by_term)
                     tape["predicted_change"][row] = log_prob_change(log_prob[:, None], along).flatten(2)
-            else:
-                total = table.new_zeros(table.shape).index_add_(1, flat, weighted).view(log_prob.shape)
-                gradient = torch.addcmul(total, log_prob.exp(), total.sum(-1, keepdim=True), value=-1).flatten(1)
             if step == steps:
                 break
             update = self.optimizer.update(gradient, memory, step + 1)
-            if recording and "predictions" in keep:
+            if recording and predicting:
                 along = policy.pushforward(state, passed, update[:, None])
                 tape["linear_change"][row] = log_prob_change(log_prob[:, None], along)[:, 0].flatten(1)
                 before = table.clone()
@@ -109,16 +116,16 @@ class Chunk:
                 progress(step / steps)
         broken = _first_broken(tape["log_prob"][: row + 1], len(rows))
         tape = {name: value.transpose(0, 1) for name, value in tape.items()}
-        tape |= self._losses(tape["log_prob"], reference, flat)
+        tape |= self._losses(tape["log_prob"], starts, flat)
         tape["reference_log_prob"] = reference.unflatten(-1, shape)
         for name in ("log_prob", "predicted_change", "linear_change", "realised_change"):
             if name in tape:
                 tape[name] = tape[name].unflatten(-1, shape)
         return tape, broken
 
-    def _losses(self, log_prob: Tensor, reference: Tensor, flat: Tensor) -> dict[str, Tensor]:
+    def _losses(self, log_prob: Tensor, starts: tuple[Tensor, Tensor], flat: Tensor) -> dict[str, Tensor]:
         """Evaluate the objective on the whole tape in one pass."""
-        pairs = pair_log_probs(log_prob, reference[:, None], flat)
+        pairs = PairLogProbs(*pick_pairs(log_prob, flat), starts[0][:, None], starts[1][:, None])
         return {
             "loss": self.objective.loss(pairs),
             "response_weight": torch.stack(self.objective.response_weights(pairs), 2),
