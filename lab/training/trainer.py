@@ -106,7 +106,7 @@ def train(
             pair_weight=pairs.weight.numpy(),
             attrs={
                 "experiment": "",
-                "torch_version": torch.__version__,
+                "torch_version": str(torch.__version__),  # a subclass of str, which netCDF cannot write
                 "device": device.type,
                 "dtype": str(dtype).removeprefix("torch."),
                 **(attrs or {}),
