@@ -76,17 +76,19 @@ def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
     return table * complement - prob * (table.sum(-1, keepdim=True) - table)
 
 
-def norms_and_cosine(terms: Tensor) -> tuple[Tensor, Tensor]:
+def norms_and_cosine(terms: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Measure the chosen and the rejected term, without underflow or overflow of the squares.
 
     Args:
         terms: both gradients, [run, term, entry].
+        scale: a magnitude of each gradient, [run, term, 1], that brings its entries near 1 and is 0 only for a zero
+            gradient; None takes the largest entry.
 
     Returns:
         The log Euclidean norms [run, term], -inf for the zero vector, and the cosine between the terms [run], NaN if
         one of them is zero.
     """
-    peak = torch.linalg.vector_norm(terms, torch.inf, dim=-1, keepdim=True)
+    peak = terms.abs().amax(-1, keepdim=True) if scale is None else scale
     scaled = terms / peak
     gram = scaled @ scaled.mT
     norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()

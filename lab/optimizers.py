@@ -117,6 +117,7 @@ class Adam(Optimizer):
         mean, square = memory
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-        root = square.sqrt().mul_((1 - self.beta2**step) ** -0.5).add_(self.eps)
-        rate = self.learning_rate(gradient) / (self.beta1**step - 1)  # negative: a descent direction
+        correction = (1 - self.beta2**step) ** 0.5  # applied to eps and rate, which are fewer numbers than v
+        root = square.sqrt().add_(self.eps * correction)
+        rate = self.learning_rate(gradient) * (correction / (self.beta1**step - 1))  # negative: a descent direction
         return torch.div(mean, root, out=root).mul_(rate)

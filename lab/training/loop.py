@@ -95,10 +95,13 @@ class Chunk:
                 gradient = total.addcmul_(log_prob.exp_(), total.sum(-1, keepdim=True), value=-1).view_as(table)
             else:
                 terms = weight_table(weighted, flat, cells).unflatten(-1, shape)
-                by_term = policy.pullback(state, passed, logit_gradient(log_prob[:, None], terms))
-                gradient = by_term.sum(1)
+                by_logit = logit_gradient(log_prob[:, None], terms)
+                by_term = policy.pullback(state, passed, by_logit)
+                gradient = by_term[:, 0] + by_term[:, 1]
                 if recording and "parameter_cosine" in tape:
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(by_term)
+                    scale = by_logit.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
+                    measured = norms_and_cosine(by_term, scale)
+                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measured
                 if recording and predicting:
                     rate = torch.as_tensor(self.optimizer.learning_rate(state)).to(state).reshape(-1, 1, 1)
                     along = policy.pushforward(state, passed, -rate * by_term)
