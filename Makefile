@@ -35,9 +35,10 @@ lab: $(STAMP)  ## JupyterLab on the notebooks
 
 .PHONY: check
 check: $(STAMP)  ## lint, formatting and types
-	$(RUN) -m ruff check .
-	$(RUN) -m ruff format --check .
-	$(RUN) -m mypy
+	@failed=0; \
+	for command in "ruff check ." "ruff format --check ." mypy; do \
+	  echo "$(RUN) -m $$command"; $(RUN) -m $$command || failed=1; \
+	done; exit $$failed
 
 .PHONY: bench
 bench: $(STAMP)  ## measured times against the budgets
