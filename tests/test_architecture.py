@@ -40,8 +40,7 @@ SPEAKS = {
     "explorer": {"numpy", "xarray", "pandas", "matplotlib", "seaborn", "ipywidgets", "anywidget", "IPython"},
     "__init__": set(),
 }
-# The one door from torch to the record room hands over arrays; the rest need one library for one duty each.
-SPEAKS["training"] = {"torch", "numpy", "xarray"}
+# Two modules of the record room need one more library, for one duty each.
 SPEAKS["trajectory"] = {"numpy", "xarray", "h5netcdf", "h5py"}
 SPEAKS["intervals"] = {"numpy", "xarray", "scipy"}
 
