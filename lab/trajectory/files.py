@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
 
+import h5py
 import numpy as np
 import xarray as xr
 
@@ -13,6 +15,11 @@ from lab.trajectory.schema import FORMAT, SCHEMA_VERSION, validate
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _CLASSIC = b"CDF"
+# After the HDF5 content, whose readers ignore what follows its end: HDF5's own checksums leave its structure open, and
+# a damaged file must be an error, never a wrong number. A file that another tool wrote has none and is read as it is.
+_TRAILER = b"dpolab-blake2b "
+_DIGEST_SIZE = 16
+_TRAILER_SIZE = len(_TRAILER) + 2 * _DIGEST_SIZE + 1
 
 
 def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
@@ -43,13 +50,16 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         raise FileNotFoundError(f"cannot save to '{path}': there is no folder '{path.parent}'; make it first")
     if not path.parent.is_dir():
         raise NotADirectoryError(f"cannot save to '{path}': '{path.parent}' is not a folder; give another path")
-    encoding = {name: _encoding(variable) for name, variable in dataset.variables.items()}
+    floats = [name for name, variable in dataset.variables.items() if variable.dtype.kind == "f"]
+    encoding = {name: {"_FillValue": None} for name in floats}
     # In memory first: HDF5 itself does not survive a disk that fills up while it writes.
     content = dataset.drop_encoding().to_netcdf(None, engine="h5netcdf", encoding=encoding)
+    digest = hashlib.blake2b(content, digest_size=_DIGEST_SIZE).hexdigest().encode()
     part = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
     try:
         with open(part, "xb") as file:
             file.write(content)
+            file.write(_TRAILER + digest + b"\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
@@ -98,17 +108,22 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         if not signature:
             raise OSError(_damaged(path, "it is empty"))
         raise ValueError(f"cannot load '{path}': it is not a netCDF file; give a file that lab.save wrote")
-    try:
-        with xr.open_dataset(
-            path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
-        ) as opened:
-            dataset = opened.load().drop_encoding()
+    _verify(path)
     # A broken HDF5 structure surfaces as almost any exception, from h5py's OSError to KeyError and RuntimeError.
+    try:
+        # h5py first: where a file cannot be opened at all, h5netcdf prints a traceback of its own.
+        with h5py.File(path, "r") as plain:
+            ours = plain.attrs.get("format") == FORMAT
+        if ours:
+            with xr.open_dataset(
+                path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
+            ) as opened:
+                dataset = opened.load().drop_encoding()
     except Exception as error:
         raise OSError(_damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
-    dataset = _restore(dataset)
-    if dataset.attrs.get("format") != FORMAT:
+    if not ours:
         raise ValueError(_foreign(path, f"its attribute 'format' is not '{FORMAT}'"))
+    dataset = _restore(dataset)
     if dataset.attrs.get("schema") != SCHEMA_VERSION:
         raise ValueError(
             f"cannot load '{path}': it has schema version {dataset.attrs.get('schema')}, this lab reads version "
@@ -121,14 +136,22 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     return dataset
 
 
-def _encoding(variable: xr.Variable) -> dict[str, object]:
-    """Checksums: a damaged value must be an error, not a wrong number. HDF5 has none for scalars and words."""
-    encoding: dict[str, object] = {}
-    if variable.dtype.kind in "iuf" and variable.size and variable.ndim:
-        encoding["fletcher32"] = True
-    if variable.dtype.kind == "f":
-        encoding["_FillValue"] = None
-    return encoding
+def _verify(path: Path) -> None:
+    """Hold the file to the digest it ends with, if it has one."""
+    size = path.stat().st_size - _TRAILER_SIZE
+    found = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+    with open(path, "rb") as file:
+        file.seek(max(size, 0))
+        trailer = file.read()
+        if not trailer.startswith(_TRAILER):
+            return
+        file.seek(0)
+        while size > 0:
+            block = file.read(min(size, 1 << 20))
+            found.update(block)
+            size -= len(block)
+    if trailer != _TRAILER + found.hexdigest().encode() + b"\n":
+        raise OSError(_damaged(path, "its content does not match its digest"))
 
 
 def _restore(dataset: xr.Dataset) -> xr.Dataset:
@@ -138,6 +161,7 @@ def _restore(dataset: xr.Dataset) -> xr.Dataset:
         {name: (variable.dims, variable.values.astype(str), variable.attrs) for name, variable in words.items()}
     )
     for attrs in (dataset.attrs, *(variable.attrs for variable in dataset.variables.values())):
+        attrs.pop("_FillValue", None)
         attrs.update({key: value.item() for key, value in attrs.items() if isinstance(value, np.generic)})
     return dataset
 

@@ -143,14 +143,14 @@ def validate(dataset: xr.Dataset) -> None:
     missing = [name for name in needed if name not in dataset.variables]
     if missing:
         raise ValueError(f"the record lacks {', '.join(missing)}; it needs {', '.join(needed)}")
-    axes = {dim for dim in dataset["log_prob"].dims if dim not in RESERVED}
+    axes = {str(dim) for dim in dataset["log_prob"].dims if dim not in RESERVED}
     for name, (dims, _, _) in SCHEMA.items():
         if name not in dataset.variables:
             continue
-        found = set(dataset[name].dims)
+        found = set(map(str, dataset[name].dims))
         if not set(dims) <= found <= set(dims) | axes:
             raise ValueError(
-                f"'{name}' has dimensions {dataset[name].dims}; it needs {dims}, and of the others only {sorted(map(str, axes))}"
+                f"'{name}' has dimensions {dataset[name].dims}; it needs {dims}, and of the others only {sorted(axes)}"
             )
         if not np.issubdtype(dataset[name].dtype, np.floating):
             raise ValueError(f"'{name}' has type {dataset[name].dtype}; it needs float64 or float32")
@@ -158,7 +158,7 @@ def validate(dataset: xr.Dataset) -> None:
     if steps.ndim != 1 or not steps.size or steps[0] != 0 or (np.diff(steps) <= 0).any():
         raise ValueError(f"steps are {steps}; they must increase from 0, the state before the first update")
     if tuple(dataset["term"].values) != TERMS:
-        raise ValueError(f"terms are {list(dataset['term'].values)}; they must be {list(TERMS)}")
+        raise ValueError(f"terms are {dataset['term'].values.tolist()}; they must be {list(TERMS)}")
     for name, dim in (("pair_prompt", "prompt"), ("chosen", "response"), ("rejected", "response")):
         values = dataset[name].values
         if (values < 0).any() or (values >= dataset.sizes[dim]).any():
@@ -172,7 +172,7 @@ def axis_values(name: str, values: Sequence[object] | np.ndarray) -> np.ndarray:
     """Check and convert the coordinate values of an axis."""
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iufUb" or len(np.unique(array)) != array.size:
-        raise ValueError(f"axis '{name}' has values {list(values)}; give different numbers or different words")
+        raise ValueError(f"axis '{name}' has values {array.tolist()}; give different numbers or different words")
     return array
 
 
