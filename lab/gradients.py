@@ -60,7 +60,8 @@ def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
     """Apply the softmax Jacobian: A - pi sum(A) = A (1 - pi) - pi (sum(A) - A), without losing small tails.
 
     1 - pi is never formed by subtraction where pi > 1/2: there it is the sum of the other probabilities, so that a
-    gradient of 1e-80 on a response of probability 1 - 1e-80 is still exact.
+    gradient of 1e-80 on a response of probability 1 - 1e-80 is still exact. Nor is sum(A) - A, which would lose a small
+    weight beside a large one where several pairs of a prompt meet: it is summed from the left and from the right.
 
     Args:
         log_prob: [run, 1, prompt, response] in nats.
@@ -73,7 +74,10 @@ def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
     likely = prob > 0.5
     others = prob.masked_fill(likely, 0.0).sum(-1, keepdim=True)
     complement = torch.where(likely, others, -torch.expm1(log_prob))
-    return table * complement - prob * (table.sum(-1, keepdim=True) - table)
+    elsewhere = torch.zeros_like(table)
+    torch.cumsum(table[..., :-1], -1, out=elsewhere[..., 1:])
+    elsewhere[..., :-1] += table[..., 1:].flip(-1).cumsum(-1).flip(-1)
+    return table * complement - prob * elsewhere
 
 
 def norms_and_cosine(terms: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
