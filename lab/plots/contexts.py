@@ -32,7 +32,7 @@ class Context:
 CONTEXTS: dict[str, Context] = {
     "paper": Context(width=6.5, font_size=7.5, line_width=1.5),
     "slides": Context(width=11.0, font_size=13.0, line_width=2.8),
-    "notebook": Context(width=8.0, font_size=9.0, line_width=1.9),
+    "notebook": Context(width=8.0, font_size=9.5, line_width=2.0),
 }
 
 

@@ -1,0 +1,183 @@
+"""The page that a figure is drawn on: its width, its headline, its panels, and what stands at its foot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lab.plots.contexts import context
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GREY = "#6a6a6a"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a figure is drawn.
+
+    Args:
+        title: The message, printed over the picture.
+        lines: Experiment lines, printed at its foot.
+        width: paper, slides or notebook.
+        quick: Whether QUICK is printed across it: fewer seeds than the figure wants.
+    """
+
+    title: str
+    lines: Mapping[str, str]
+    width: str = "notebook"
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        context(self.width)
+
+    def grid(
+        self,
+        rows: int = 1,
+        columns: int = 1,
+        *,
+        aspect: float = 0.6,
+        title: str | None = None,
+        note: str = "median and 95 % bootstrap interval, every seed faint behind",
+        sharex: bool | str = False,
+        sharey: bool | str = False,
+        width_ratios: Sequence[float] | None = None,
+        height_ratios: Sequence[float] | None = None,
+    ) -> tuple[Figure, np.ndarray]:
+        """Open a grid of panels.
+
+        Args:
+            rows: Rows of panels.
+            columns: Columns of panels.
+            aspect: Height of the panels' area as a share of the width.
+            title: Another message than the figure's own, when the data decide it.
+            note: What the marks mean, printed at the foot.
+            sharex: As in matplotlib.
+            sharey: As in matplotlib.
+            width_ratios: Relative widths of the columns.
+            height_ratios: Relative heights of the rows.
+
+        Returns:
+            The figure and its axes, always [row, column].
+        """
+        figure = self.blank(aspect=aspect, title=title, note=note)
+        ratios = {"width_ratios": width_ratios, "height_ratios": height_ratios}
+        axes = figure.subplots(
+            rows, columns, sharex=sharex, sharey=sharey, squeeze=False,
+            gridspec_kw={name: given for name, given in ratios.items() if given is not None},
+        )  # fmt: skip
+        return figure, axes
+
+    def mosaic(
+        self,
+        layout: str,
+        *,
+        aspect: float = 0.6,
+        title: str | None = None,
+        note: str = "median and 95 % bootstrap interval, every seed faint behind",
+        height_ratios: Sequence[float] | None = None,
+        width_ratios: Sequence[float] | None = None,
+    ) -> tuple[Figure, dict[str, Axes]]:
+        """Open panels of unequal size, such as "AAB;CCB".
+
+        Args:
+            layout: As in `matplotlib.figure.Figure.subplot_mosaic`.
+            aspect: Height of the panels' area as a share of the width.
+            title: Another message than the figure's own, when the data decide it.
+            note: What the marks mean, printed at the foot.
+            height_ratios: Relative heights of the rows.
+            width_ratios: Relative widths of the columns.
+
+        Returns:
+            The figure and its axes by letter.
+        """
+        figure = self.blank(aspect=aspect, title=title, note=note)
+        return figure, figure.subplot_mosaic(layout, height_ratios=height_ratios, width_ratios=width_ratios)
+
+    def blank(self, *, aspect: float, title: str | None = None, note: str = "") -> Figure:
+        """Open a figure with headline and foot, and no panels yet.
+
+        Args:
+            aspect: Height of the panels' area as a share of the width.
+            title: Another message than the figure's own.
+            note: What the marks mean, printed at the foot.
+
+        Returns:
+            The figure; its layout engine keeps panels clear of headline and foot.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        chosen = context(self.width)
+        size = chosen.font_size
+        figure = Figure(figsize=(chosen.width, chosen.width * aspect), layout="constrained")
+        FigureCanvasAgg(figure)
+        headline = wrap(title or self.title, figure, size=1.25 * size, weight="bold", width=chosen.width - 0.2)
+        foot = wrap(self._foot(note), figure, size=0.72 * size, weight="normal", width=chosen.width - 0.2)
+        above = (len(headline) * 1.25 * 1.25 * size + 0.8 * size) / 72
+        below = (len(foot) * 0.72 * 1.3 * size + 0.6 * size) / 72
+        height = above + chosen.width * aspect + below
+        figure.set_size_inches(chosen.width, height)
+        engine = figure.get_layout_engine()
+        assert engine is not None
+        engine.set(rect=(0, below / height, 1, 1 - (above + below) / height))  # type: ignore[call-arg]
+        left = 0.1 / chosen.width
+        figure.text(
+            left, 1 - 0.06 / height, "\n".join(headline),
+            fontsize=1.25 * size, fontweight="bold", va="top", ha="left", linespacing=1.2, in_layout=False,
+        )  # fmt: skip
+        figure.text(
+            left, 0.06 / height, "\n".join(foot),
+            fontsize=0.72 * size, color=GREY, va="bottom", ha="left", linespacing=1.25, in_layout=False,
+        )  # fmt: skip
+        if self.quick:
+            figure.text(
+                0.5, 0.5, "QUICK", rotation=28, fontsize=13 * size, fontweight="bold", color="#B00020", alpha=0.13,
+                ha="center", va="center", zorder=10, in_layout=False,
+            )  # fmt: skip
+        return figure
+
+    def _foot(self, note: str) -> str:
+        lines = list(dict.fromkeys(self.lines.values()))
+        shown = lines[0] if len(lines) == 1 else f"{lines[0]}  and {len(lines) - 1} more"
+        quick = "QUICK: few seeds, not for citing" if self.quick else ""
+        return "   ·   ".join(part for part in (quick, shown, note) if part)
+
+
+def wrap(text: str, figure: Figure, *, size: float, weight: str, width: float) -> list[str]:
+    """Break a text into lines that fit a width.
+
+    Args:
+        text: The words; a line break in it stays.
+        figure: A figure on an Agg canvas, to measure with.
+        size: Font size in points.
+        weight: Font weight.
+        width: Width in inches.
+
+    Returns:
+        The lines.
+    """
+    probe = figure.text(0, 0, "", fontsize=size, fontweight=weight)
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+
+    def fits(words: str) -> bool:
+        probe.set_text(words)
+        return probe.get_window_extent(renderer).width <= width * figure.dpi
+
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        current = ""
+        for word in paragraph.split(" "):
+            longer = f"{current} {word}" if current else word
+            if current and not fits(longer):
+                lines.append(current.strip())
+                longer = word
+            current = longer
+        lines.append(current.strip())
+    probe.remove()
+    return lines
