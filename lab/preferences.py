@@ -66,7 +66,7 @@ class Preferences:
                     )
 
     def flat(self, responses: int) -> Tensor:
-        """Return where the pairs stand in a flat [prompt * response] table: the chosen, then the rejected, [2 * pair]."""
+        """Return where the pairs stand in a flat [prompt * response] table: chosen, then rejected ones, [2 * pair]."""
         return torch.cat([self.prompt * responses + self.chosen, self.prompt * responses + self.rejected])
 
     def unseen(self, prompts: int, responses: int) -> Tensor:
