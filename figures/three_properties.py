@@ -60,6 +60,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     low = value["log-probability", "rejected"][-1]
     vanishing, exploding = (value["log10 gradient", name] for name in ("chosen", "rejected"))
     off = float(np.abs(ratio - law).max())
+    digits = int(-np.log10(max(off, 1e-15) * np.log(10)))
     plots.panel(
         axes[0, 0], "Probability",
         about=f"chosen peaks at {p[top]:.2f} (step {ds.step.values[top]}), ends at {p[-1]:.2f};\n"
@@ -76,7 +77,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )  # fmt: skip
     plots.panel(
         axes[1, 1], "Ratio of the two gradients",
-        about=f"rejected over chosen; circles are π⁺ / π⁻,\nequal at every step to one part in {plots.power(-np.ceil(np.log10(off)))}",
+        about=f"rejected over chosen; circles are π⁺ / π⁻,\nequal at every step to {digits} digits",
     )  # fmt: skip
     for ax in axes.flat:
         ax.set_ylabel("")

@@ -13,6 +13,7 @@ from types import FrameType
 
 import click
 from filelock import FileLock, Timeout
+from rich.console import Console
 
 from figures.machinery import contact_sheet, listing, saving
 from figures.machinery.answer import Answer
@@ -112,7 +113,7 @@ def explain_picture(file: Path) -> None:
     listing.provenance(known, console())
 
 
-def _draw(chosen: list[str], settings: Settings, output, *, check: bool) -> int:  # noqa: ANN001
+def _draw(chosen: list[str], settings: Settings, output: Console, *, check: bool) -> int:
     commit = checkout(settings.folder)
     known = environment()
     header = f"{commit} · torch {known['torch']} · {settings.device}"

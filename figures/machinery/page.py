@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#6a6a6a"
+Share = bool | Literal["none", "all", "row", "col"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Page:
         aspect: float = 0.6,
         title: str | None = None,
         note: str = "median and 95 % bootstrap interval, every seed faint behind",
-        sharex: bool | str = False,
-        sharey: bool | str = False,
+        sharex: Share = False,
+        sharey: Share = False,
         width_ratios: Sequence[float] | None = None,
         height_ratios: Sequence[float] | None = None,
     ) -> tuple[Figure, np.ndarray]:

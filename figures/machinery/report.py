@@ -58,12 +58,10 @@ class Report:
     def finished(self, name: str, answer: Answer) -> None:
         """Print the line of a figure, and what was warned about on its way."""
         self.answers[name] = answer
-        took = f"{answer.seconds:6.1f} s" if answer.word in ("drawn", "agrees") else " " * 8 if answer.text else ""
+        took = f"{answer.seconds:6.1f} s  " if answer.word in ("drawn", "agrees") else ""
         row = Text(f" {name:<{self._width}}  ")
-        row.append(f"{answer.word:<9}", style=COLORS.get(answer.word, ""))
-        row.append(
-            f" {took}  {answer.text}".rstrip() if answer.word in ("drawn", "agrees") else f" {answer.text}".rstrip()
-        )
+        row.append(f"{answer.word:<8}", style=COLORS.get(answer.word, ""))
+        row.append(f"  {took}{answer.text}".rstrip())
         self._out.print(row)
         for said in answer.warnings:
             self.line(f" {'':<{self._width}}  warning   {said}", "yellow")

@@ -124,7 +124,8 @@ def draw_figure(name: str, settings: Settings, commit: Commit, run_seconds: floa
             "inputs": inputs,
         }
         saving.write_record(record, name, settings.place)
-        return "drawn", said
+        ran = f"after {run_seconds:.1f} s of training" if run_seconds else ""
+        return "drawn", "; ".join(part for part in (ran, said) if part)
 
     answer = attempt(action, where=lambda: "; ".join(lines.values()))
     if not answer.good:
