@@ -142,6 +142,16 @@ def test_a_cell_of_a_sweep_is_still_a_record():
     trajectory.validate(swept.isel(seed=0, lr=1))
 
 
+def test_words_come_from_the_axis_or_the_line():
+    words = ("tabular", "loglinear", "mlp")
+    assert trajectory.find_word(record(), "policy", words) == "tabular"
+    assert trajectory.find_word(record().assign_attrs(experiment="tabular,mlp s1"), "policy", words) is None
+    assert trajectory.find_word(record().assign_attrs(experiment="s1 dpo"), "policy", words) is None
+    joined = trajectory.combine([record(), record()], "policy", ["tabular", "mlp"])
+    assert trajectory.find_word(joined, "policy", words).values.tolist() == ["tabular", "mlp"]
+    assert trajectory.find_word(joined.sel(policy="mlp"), "policy", words) == "mlp"
+
+
 # --- joining ------------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +238,7 @@ def test_a_round_trip_loses_nothing(tmp_path, dtype):
     identical(loaded, trajectory.load(trajectory.save(loaded, tmp_path / "again.nc")))
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.lists(st.floats(width=64), min_size=12, max_size=12), st.text(st.characters(exclude_characters="\0",
        exclude_categories=("Cs",)), max_size=20))  # fmt: skip
 def test_any_number_and_any_text_survive(tmp_path_factory, numbers, text):

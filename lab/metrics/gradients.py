@@ -7,7 +7,9 @@ import xarray as xr
 
 from lab.metrics.pairs import chosen_log_prob, rejected_log_prob
 from lab.metrics.probabilities import label, log
+from lab.trajectory import find_word
 
+POLICIES = ("tabular", "loglinear", "mlp")
 DERIVED_SPACES = ("log_probability", "probability", "logit")
 
 
@@ -22,7 +24,7 @@ def gradient_log_norm(ds: xr.Dataset) -> xr.DataArray:
 
     Returns:
         [..., step, space, term], natural log; -inf where a term has no gradient. The space `parameter` is there
-        when the record keeps gradients.
+        when the record keeps gradients, and for a table, whose parameters are its logits.
 
     Source: chain rule through the softmax, own derivation; tests/test_metrics.py.
     """
@@ -173,12 +175,18 @@ def _log_norm(scaled: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def _stack(ds: xr.Dataset, rows: list[np.ndarray], last: tuple[str, ...], recorded: str) -> xr.DataArray:
-    """Join the derived spaces and, when it was recorded, the parameter space: [..., step, space, *last]."""
-    spaces: tuple[str, ...] = DERIVED_SPACES
+    """Join the derived spaces and, where it is known, the parameter space: [..., step, space, *last]."""
     leading = [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
-    if recorded in ds:
-        rows = [*rows, ds[recorded].transpose(*leading, *last).values]
-        spaces = (*spaces, "parameter")
     coords = {dim: ds[dim] for dim in leading if dim in ds.coords}
-    stacked = np.stack(rows, axis=len(leading))
+    arrays = [xr.DataArray(row, dims=(*leading, *last), coords=coords) for row in rows]
+    spaces: tuple[str, ...] = DERIVED_SPACES
+    parameter = ds[recorded].drop_vars("term", errors="ignore") if recorded in ds else None
+    # A table's parameters are its logits, which is why a record of one does not repeat them.
+    policy = find_word(ds, "policy", POLICIES)
+    if policy is not None and (policy == "tabular").any():
+        parameter = arrays[-1] if parameter is None else parameter.where(policy != "tabular", arrays[-1])
+    if parameter is not None:
+        arrays.append(parameter.transpose(*leading, *last))
+        spaces = (*spaces, "parameter")
+    stacked = np.stack([array.values for array in arrays], axis=len(leading))
     return xr.DataArray(stacked, dims=(*leading, "space", *last), coords={**coords, "space": list(spaces)})

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from lab import metrics
+from lab.trajectory import find_word
 
 OBJECTIVES = ("dpo", "flex", "ipo", "slic", "sft")
 HOLDS, FAILS, NOT_APPLICABLE = "holds", "fails", "not applicable"
@@ -123,7 +124,7 @@ def _largest(array: xr.DataArray) -> float:
 
 def _expected_loss(ds: xr.Dataset) -> tuple[xr.DataArray | None, str, str]:
     """The loss at margin 0 (NaN in cells where it is not known), in words, and why it is not known."""
-    objectives = _objectives(ds)
+    objectives = find_word(ds, "objective", OBJECTIVES)
     if objectives is None:
         return None, "", "the experiment line names no objective whose loss at margin 0 is known"
     sft_weight = _sft_weight(ds)
@@ -146,14 +147,6 @@ def _expected_loss(ds: xr.Dataset) -> tuple[xr.DataArray | None, str, str]:
     expected = expected.where(sft_weight == 0)
     where = " (in the cells without an SFT loss)" if expected.isnull().any() else ""
     return expected, " or ".join(dict.fromkeys(words)) + where, ""
-
-
-def _objectives(ds: xr.Dataset) -> xr.DataArray | None:
-    if "objective" in ds.coords:
-        return ds["objective"]
-    words = re.split(r"[\s,]+", str(ds.attrs.get("experiment", "")))
-    found = [word for word in words if word in OBJECTIVES]
-    return xr.DataArray(found[0]) if len(found) == 1 else None
 
 
 def _sft_weight(ds: xr.Dataset) -> xr.DataArray | None:

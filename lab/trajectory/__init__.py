@@ -3,6 +3,7 @@
 from lab.trajectory.files import load, save
 from lab.trajectory.joining import combine
 from lab.trajectory.schema import FORMAT, RESERVED, SCHEMA, SCHEMA_VERSION, TERMS, Variable, assemble, validate
+from lab.trajectory.words import find_word
 
 __all__ = [
     "FORMAT",
@@ -13,6 +14,7 @@ __all__ = [
     "Variable",
     "assemble",
     "combine",
+    "find_word",
     "load",
     "save",
     "validate",
