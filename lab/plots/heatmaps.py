@@ -23,8 +23,10 @@ def heat_map(
     pairs: Iterable[tuple[int, int, int]] = (),
     floor: float = FLOOR,
     numbers: bool = True,
+    exponents: bool = False,
+    linear: bool = False,
 ) -> Axes:
-    """Draw probabilities of responses on a logarithmic scale of grey.
+    """Draw probabilities of responses on a scale of grey, logarithmic unless asked otherwise.
 
     Args:
         prob: Probabilities [prompt, response].
@@ -32,6 +34,8 @@ def heat_map(
         pairs: (prompt, chosen, rejected): chosen is outlined solid, rejected dashed.
         floor: Smallest probability told apart.
         numbers: Whether each cell of at least 0.01 holds its number.
+        exponents: Whether every cell holds log10 of its probability, rounded, instead of the number.
+        linear: Whether grey follows the probability itself from 0 to 1; then no floor is needed.
 
     Returns:
         The axes.
@@ -39,7 +43,7 @@ def heat_map(
     Raises:
         ValueError: If the values are not a table of probabilities.
     """
-    from matplotlib.colors import LogNorm
+    from matplotlib.colors import LogNorm, Normalize
 
     values = np.asarray(prob, float)
     if values.ndim != 2 or np.nanmin(values) < 0 or np.nanmax(values) > 1 + 1e-9:
@@ -47,13 +51,15 @@ def heat_map(
             f"prob has shape {values.shape} and values {np.nanmin(values):g} to {np.nanmax(values):g}; it must be "
             "[prompt, response] between 0 and 1. Take the median over seeds of metrics.prob at one step."
         )
-    ax.imshow(np.maximum(values, floor), norm=LogNorm(floor, 1), cmap="Greys", aspect="auto", interpolation="nearest")
-    if numbers:
-        for (row, column), value in np.ndenumerate(values):
-            if value >= 0.01:
-                shade = "white" if value > 0.08 else "#333333"
-                text = f"{value:.2f}".removeprefix("0")
-                ax.text(column, row, text, ha="center", va="center", fontsize="xx-small", color=shade)
+    norm = Normalize(0, 1) if linear else LogNorm(floor, 1)
+    shown = values if linear else np.maximum(values, floor)
+    ax.imshow(shown, norm=norm, cmap="Greys", aspect="auto", interpolation="nearest")
+    for (row, column), value in np.ndenumerate(values):
+        text = _number(value, numbers=numbers, exponents=exponents)
+        if text:
+            # White on the darker half of the grey, as for 0.08 on the usual scale.
+            shade = "white" if norm(shown[row, column]) > (0.5 if linear else 0.7258) else "#333333"
+            ax.text(column, row, text, ha="center", va="center", fontsize="xx-small", color=shade)
     for prompt, chosen, rejected in pairs:
         outline(prompt, chosen, ax, role=CHOSEN)
         outline(prompt, rejected, ax, role=REJECTED)
@@ -64,6 +70,13 @@ def heat_map(
     ax.set_xlabel("response")
     ax.set_ylabel("prompt")
     return ax
+
+
+def _number(value: float, *, numbers: bool, exponents: bool) -> str:
+    """Write what stands in a cell: nothing, the probability without its leading 0, or its exponent."""
+    if exponents:
+        return str(round(np.log10(value))).replace("-", "−") if value > 0 else "−∞"
+    return f"{value:.2f}".removeprefix("0") if numbers and value >= 0.01 else ""
 
 
 def outline(row: int, column: int, ax: Axes, *, role: Role) -> Axes:
