@@ -6,7 +6,9 @@ from lab.metrics.gradients import (
     gradient_log_norm,
     log_gradient_ratio,
     pair_gradient_log_magnitude,
+    remaining_push,
 )
+from lab.metrics.kinds import KINDS, mass_by_kind, response_kind
 from lab.metrics.pairs import (
     accuracy,
     chosen_implicit_reward,
@@ -28,6 +30,7 @@ from lab.metrics.pairs import (
 from lab.metrics.probabilities import entropy, kl_from_reference, log_unseen_mass, prob, unseen_mask, unseen_mass
 
 __all__ = [
+    "KINDS",
     "accuracy",
     "chosen_implicit_reward",
     "chosen_log_prob",
@@ -42,6 +45,7 @@ __all__ = [
     "log_ratio_margin",
     "log_unseen_mass",
     "margin",
+    "mass_by_kind",
     "mass_gain",
     "over_pairs",
     "over_prompts",
@@ -53,6 +57,8 @@ __all__ = [
     "rejected_log_prob",
     "rejected_log_ratio",
     "rejected_prob",
+    "remaining_push",
+    "response_kind",
     "total_loss",
     "unseen_mask",
     "unseen_mass",
