@@ -43,14 +43,19 @@ def log_probs(policy, theta: Tensor, run: int) -> Tensor:
     return scores - torch.logsumexp(scores, -1, keepdim=True)
 
 
+def logistic(margin: Tensor) -> Tensor:
+    """-log of the logistic function, log(e^0 + e^-margin)."""
+    return torch.logaddexp(torch.zeros_like(margin), -margin)
+
+
 def pair_loss(objective, run: int, chosen: Tensor, rejected: Tensor, chosen_start, rejected_start) -> Tensor:
     """The loss of one pair of one run."""
     u, v = chosen - chosen_start, rejected - rejected_start
     match type(objective).__name__:
         case "DPO":
-            return functional.softplus(-one(objective.beta, run) * (u - v))
+            return logistic(one(objective.beta, run) * (u - v))
         case "FlexDPO":
-            return functional.softplus(one(objective.beta_rejected, run) * v - one(objective.beta_chosen, run) * u)
+            return logistic(one(objective.beta_chosen, run) * u - one(objective.beta_rejected, run) * v)
         case "IPO":
             return (u - v - 1 / (2 * one(objective.beta, run))).square()
         case "SLiC":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -63,11 +64,14 @@ class Objective(ABC):
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
         """Return d loss / d log pi(chosen) and d loss / d log pi(rejected), each [run, ..., pair]."""
-        with torch.enable_grad():
-            chosen = pairs.chosen.detach().requires_grad_()
-            rejected = pairs.rejected.detach().requires_grad_()
-            rest = (pairs.reference_chosen, pairs.reference_rejected, pairs.sampler_chosen, pairs.sampler_rejected)
-            total = self.loss(PairLogProbs(chosen, rejected, *rest)).sum()
+        with torch.inference_mode(False), torch.enable_grad():
+            # Training runs in inference mode, whose tensors autograd refuses; their copies made here it takes.
+            chosen, rejected = (table.detach().clone().requires_grad_() for table in (pairs.chosen, pairs.rejected))
+            reference = (pairs.reference_chosen.clone(), pairs.reference_rejected.clone())
+            sampler = (
+                None if table is None else table.clone() for table in (pairs.sampler_chosen, pairs.sampler_rejected)
+            )
+            total = self.loss(PairLogProbs(chosen, rejected, *reference, *sampler)).sum()
             weights = torch.autograd.grad(total, (chosen, rejected), allow_unused=True, materialize_grads=True)
         return weights[0], weights[1]
 
@@ -88,7 +92,9 @@ def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
 
 
 def check_hyper(name: str, value: float | Tensor, *, positive: bool = True) -> None:
-    """Raise ValueError unless every value of the hyper-parameter is finite and > 0 (or >= 0 if not `positive`)."""
+    """Raise unless a hyper-parameter is a number or [run], finite and > 0 (or >= 0 if not `positive`)."""
+    if not isinstance(value, Real | Tensor):
+        raise TypeError(f"{name} is a {type(value).__name__}; give a number, or a torch.Tensor with one value a run")
     values = torch.as_tensor(value, dtype=torch.float64)
     if values.ndim > 1:
         raise ValueError(f"{name} has shape {tuple(values.shape)}; give one number or one a run, [run]")
