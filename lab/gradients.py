@@ -146,9 +146,10 @@ class Decomposition:
         return self._measured[_known(space)][1]
 
     def inner(self, space: str) -> tuple[Tensor, Tensor]:
-        """Return sign and log-magnitude of the inner product of the two terms in a space, each [run]."""
-        cosine = self.cosine(space)
-        return cosine.sign(), cosine.abs().log() + self.log_norm(space).sum(-1)
+        """Return sign and log-magnitude of the inner product of the two terms in a space, each [run]; 0, -inf for 0."""
+        log_norm = self.log_norm(space)
+        cosine = self.cosine(space).masked_fill(log_norm.isneginf().any(-1), 0.0)
+        return cosine.sign(), cosine.abs().log() + log_norm.sum(-1)
 
 
 def decompose(

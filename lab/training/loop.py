@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,6 +61,8 @@ class Chunk:
         memory = self.optimizer.memory(state)
         flat = problem.preferences.flat(problem.responses).to(state.device)
         weights = pair_weights(problem.preferences, batch, self.seeds, state)
+        whole = batch in (0, len(problem.preferences))
+        everything = None if whole else problem.preferences.weight.to(state).repeat(2)
         rows = record.steps(steps)
         logits_only = policy.parameters_are_logits
         tape = blank_tape(
@@ -72,7 +75,13 @@ class Chunk:
             like=state,
         )
         predicting = "predictions" in keep
-        reference = policy.forward(state)[0].log_softmax(-1).flatten(1)
+        reference = policy.forward(state)[0].log_softmax(-1)
+        if reference.shape[1:] != shape:
+            raise ValueError(
+                f"the policy has {reference.shape[1]} prompts and {reference.shape[2]} responses, the problem has "
+                f"{shape[0]} and {shape[1]}; build the policy with the problem's sizes"
+            )
+        reference = reference.flatten(1)
         starts = pick_pairs(reference, flat)
         row, before = 0, reference
         for step in range(steps + 1):
@@ -88,20 +97,20 @@ class Chunk:
                     tape["parameters"][row] = state
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
                     break
-            push = self.objective.response_weights(PairLogProbs(*pick_pairs(table, flat), *starts))
-            weighted = torch.cat(push, 1).mul_(next(weights))
+            push = torch.cat(self.objective.response_weights(PairLogProbs(*pick_pairs(table, flat), *starts)), 1)
+            weighted = push * next(weights)
             if logits_only and not predicting:
                 total = torch.zeros_like(table).index_add_(1, flat, weighted).view_as(log_prob)
                 gradient = total.addcmul_(log_prob.exp_(), total.sum(-1, keepdim=True), value=-1).view_as(table)
             else:
-                terms = weight_table(weighted, flat, cells).unflatten(-1, shape)
-                by_logit = logit_gradient(log_prob[:, None], terms)
-                by_term = policy.pullback(state, passed, by_logit)
+                by_logit, by_term = self._terms(state, passed, log_prob, weighted, flat)
                 gradient = by_term[:, 0] + by_term[:, 1]
                 if recording and "parameter_cosine" in tape:
-                    scale = by_logit.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
-                    measured = norms_and_cosine(by_term, scale)
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measured
+                    at, by = by_logit, by_term
+                    if everything is not None:  # the record speaks of the whole loss, as all else in it does
+                        at, by = self._terms(state, passed, log_prob, push * everything, flat)
+                    scale = at.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
+                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(by, scale)
                 if recording and predicting:
                     rate = torch.as_tensor(self.optimizer.learning_rate(state)).to(state).reshape(-1, 1, 1)
                     along = policy.pushforward(state, passed, -rate * by_term)
@@ -117,14 +126,22 @@ class Chunk:
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        broken = _first_broken(tape["log_prob"][: row + 1], len(rows))
         tape = {name: value.transpose(0, 1) for name, value in tape.items()}
         tape |= self._losses(tape["log_prob"], starts, flat)
+        broken = [_first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
         tape["reference_log_prob"] = reference.unflatten(-1, shape)
         for name in ("log_prob", "predicted_change", "linear_change", "realised_change"):
             if name in tape:
                 tape[name] = tape[name].unflatten(-1, shape)
-        return tape, broken
+        return tape, torch.minimum(*broken)
+
+    def _terms(
+        self, state: Tensor, passed: Any, log_prob: Tensor, weighted: Tensor, flat: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the gradients of the chosen and the rejected term in logit space and in parameter space."""
+        table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
+        by_logit = logit_gradient(log_prob[:, None], table)
+        return by_logit, self.policy.pullback(state, passed, by_logit)
 
     def _losses(self, log_prob: Tensor, starts: tuple[Tensor, Tensor], flat: Tensor) -> dict[str, Tensor]:
         """Evaluate the objective on the whole tape in one pass."""
@@ -135,7 +152,7 @@ class Chunk:
         }
 
 
-def _first_broken(log_prob: Tensor, rows: int) -> Tensor:
-    """Return each run's first row with NaN or infinity, or `rows`, [run]; `log_prob` is [row, run, cell]."""
-    broken = ~torch.isfinite(log_prob.sum(-1))  # a sum over cells is finite only if all are
-    return torch.where(broken.any(0), broken.to(torch.uint8).argmax(0), rows)
+def _first_broken(values: Tensor, rows: int) -> Tensor:
+    """Return each run's first row with NaN or infinity, or `rows`, [run]; `values` is [run, row, entry]."""
+    broken = ~torch.isfinite(values.sum(-1))  # a sum is finite only if all its entries are
+    return torch.where(broken.any(1), broken.to(torch.uint8).argmax(1), rows)

@@ -79,14 +79,27 @@ def train(
     if start.shape != (problem.runs, policy.parameter_count):
         raise ValueError(f"start has shape {tuple(start.shape)}; allowed is [run, parameter], here "
                          f"({problem.runs}, {policy.parameter_count})")  # fmt: skip
+    if not bool(torch.isfinite(start).all()):
+        raise ValueError("start holds NaN or infinity; parameters must be finite: correct them")
+    axes = axes or {"seed": list(problem.seeds)}
     size = max(1, CHUNK // policy.parameter_count)
     tapes, broken = [], []
-    with one_thread(), torch.inference_mode():
+    with one_thread():
         for first in range(0, problem.runs, size):
             rows = slice(first, first + size)
-            here = (_place(part, rows, problem.runs, dtype, device) for part in (policy, objective, optimizer))
-            chunk = Chunk(problem, *here, start=start[rows].to(device, dtype), seeds=problem.seeds[rows])
-            tape, bad = chunk.train(steps, record, batch, _share(progress, first / problem.runs, size / problem.runs))
+            # Placed outside inference mode: an objective without a closed form differentiates through its settings.
+            where = (rows, problem.runs, dtype, device)
+            chunk = Chunk(
+                problem,
+                _place(policy, *where),
+                _place(objective, *where),
+                _place(optimizer, *where),
+                start[rows].to(device, dtype),
+                problem.seeds[rows],
+            )
+            share = _share(progress, first / problem.runs, size / problem.runs)
+            with torch.inference_mode():
+                tape, bad = chunk.train(steps, record, batch, share)
             tapes.append({name: value.cpu() for name, value in tape.items()})
             broken.append(bad.cpu())
     tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
@@ -98,7 +111,7 @@ def train(
         kept = {n: v if n.startswith(("beta", "reference")) else v[:, :rows] for n, v in tape.items()}
         return trajectory.assemble(
             arrays={name: value.numpy() for name, value in kept.items()},
-            axes=axes or {"seed": list(problem.seeds)},
+            axes=axes,
             steps=torch.tensor(record.steps(steps)[:rows]).numpy(),
             pair_prompt=pairs.prompt.numpy(),
             chosen=pairs.chosen.numpy(),
@@ -119,8 +132,10 @@ def train(
         return assemble(good)
     run = int(first_bad.argmin())
     line = (attrs or {}).get("experiment") or "this training"
+    place = zip(axes.items(), torch.unravel_index(torch.tensor(run), [len(v) for v in axes.values()]), strict=True)
+    cell = "".join(f"{name}={values[int(index)]}, " for (name, values), index in place if name != "seed")
     raise NonFiniteError(
-        f"non-finite log-probabilities in: {line}, seed {problem.seeds[run]}, step {recorded[good]}; the "
+        f"non-finite log-probabilities or loss in: {line}, {cell}seed {problem.seeds[run]}, step {recorded[good]}; the "
         f"{good} recorded steps before it are kept in the error's `trajectory`; lower lr",
         assemble(good) if good else None,
     )
