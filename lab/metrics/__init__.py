@@ -9,6 +9,7 @@ from lab.metrics.gradients import (
     remaining_push,
 )
 from lab.metrics.kinds import KINDS, mass_by_kind, response_kind
+from lab.metrics.levels import when_reached
 from lab.metrics.pairs import (
     accuracy,
     chosen_implicit_reward,
@@ -28,6 +29,7 @@ from lab.metrics.pairs import (
     total_loss,
 )
 from lab.metrics.probabilities import entropy, kl_from_reference, log_unseen_mass, prob, unseen_mask, unseen_mass
+from lab.metrics.steps import chosen_per_rejected_nat
 
 __all__ = [
     "KINDS",
@@ -35,6 +37,7 @@ __all__ = [
     "chosen_implicit_reward",
     "chosen_log_prob",
     "chosen_log_ratio",
+    "chosen_per_rejected_nat",
     "chosen_prob",
     "entropy",
     "gainers",
@@ -62,4 +65,5 @@ __all__ = [
     "total_loss",
     "unseen_mask",
     "unseen_mass",
+    "when_reached",
 ]
