@@ -21,7 +21,7 @@ class LogLinear(Policy):
         features: phi, [run, prompt, response, feature].
 
     Raises:
-        ValueError: if the two shapes do not belong together or a feature is not finite.
+        ValueError: if the two shapes do not belong together or an entry is not finite.
     """
 
     offset: Tensor
@@ -33,8 +33,9 @@ class LogLinear(Policy):
                 f"features have shape {tuple(self.features.shape)} and the offset {tuple(self.offset.shape)}; "
                 "allowed are [run, prompt, response, feature] and [run, prompt, response] of equal sizes"
             )
-        if not bool(torch.isfinite(self.features).all()):
-            raise ValueError("features hold NaN or infinity; all must be finite: correct the feature table")
+        for name, table in (("features table", self.features), ("offset", self.offset)):
+            if not bool(torch.isfinite(table).all()):
+                raise ValueError(f"the {name} holds NaN or infinity; all must be finite: correct it")
 
     @classmethod
     def drawn(cls, problem: Problem, *, features: int = 16, overlap: float | Tensor = 0.0) -> LogLinear:

@@ -72,9 +72,8 @@ class MLP(Policy):
         fan_in = (self.prompts, self.prompts, self.width, self.width, self.width, self.width)
 
         def draw(generator: torch.Generator) -> Tensor:
-            uniform = torch.rand(self.parameter_count, generator=generator, dtype=torch.float64)
-            bound = torch.cat([torch.full((r * c,), n**-0.5) for (r, c), n in zip(self.shapes, fan_in, strict=True)])
-            return (2 * uniform - 1) * bound
+            uniform = 2 * torch.rand(self.parameter_count, generator=generator, dtype=torch.float64) - 1
+            return torch.cat([piece.flatten() * n**-0.5 for piece, n in zip(self.split(uniform), fan_in, strict=True)])
 
         return per_seed(seeds, WEIGHTS, draw)
 

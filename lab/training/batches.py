@@ -52,5 +52,5 @@ def _blocks() -> Iterator[int]:
 
 def _order(generator: torch.Generator, block: int, pairs: int) -> Tensor:
     for _ in range(block):
-        torch.rand(EPOCHS_AHEAD, pairs, generator=generator)
-    return torch.rand(EPOCHS_AHEAD, pairs, generator=generator).argsort(-1)
+        torch.rand(EPOCHS_AHEAD, pairs, generator=generator, dtype=torch.float64)
+    return torch.rand(EPOCHS_AHEAD, pairs, generator=generator, dtype=torch.float64).argsort(-1)
