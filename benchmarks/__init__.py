@@ -1,0 +1,1 @@
+"""Measured times against the budgets; `python -m benchmarks` prints them."""
