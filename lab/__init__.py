@@ -10,7 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lab import gradients, metrics, plots, properties
+    import lab.gradients as gradients
+    import lab.metrics as metrics
+    import lab.plots as plots
+    import lab.properties as properties
     from lab.experiments.experiment import Experiment
     from lab.experiments.running import run
     from lab.objectives import DPO, IPO, SFT, FlexDPO, SLiC, WeightedSum

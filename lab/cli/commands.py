@@ -1,0 +1,118 @@
+"""The commands of `python -m lab`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.text import Text
+
+from lab import __version__
+from lab.cli.errors import Failure, Interrupted, Mistake
+from lab.cli.report import console, progress, show_diagnosis, show_verdicts, show_words
+from lab.cli.saving import destination, save_picture, save_record
+from lab.experiments.experiment import Experiment
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dpolab")
+def main() -> None:
+    r"""Exact dynamics of preference optimisation, in a policy small enough to enumerate.
+
+    \b
+    python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
+    python -m lab lines      what such a line may say
+    python -m lab doctor     whether this installation works
+    """
+
+
+@main.command()
+@click.argument("line", nargs=-1, required=True)
+@click.option("--out", help="Where the record goes: a name ending in .nc, or a folder.  [default: runs]")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+def run(line: tuple[str, ...], out: str | None, device: str) -> None:
+    """Run an experiment LINE; save its record and a picture of it.
+
+    A comma makes a sweep: beta=0.05,0.1,0.5 runs all three. `python -m lab lines` lists every word.
+    """
+    try:
+        experiment = Experiment.parse(" ".join(line))
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    file = destination(out, str(experiment))
+    terminal = console()
+    terminal.print(Text(str(experiment), style="bold"))
+    started = time.perf_counter()
+    try:
+        with progress() as advance:
+            dataset = _train(experiment, device, advance, file)
+        took = time.perf_counter() - started
+        show_verdicts(dataset, terminal)
+        terminal.print(f"record   {save_record(dataset, file)}", soft_wrap=True)
+        terminal.print(f"picture  {save_picture(dataset, file.with_suffix('.png'))}", soft_wrap=True)
+    except KeyboardInterrupt:
+        raise Interrupted("Stopped by hand. Files that were there before are unchanged.") from None
+    terminal.print(
+        f"trained in {took:.1f} s; go on in Python with lab.load({str(file)!r})", style="dim", soft_wrap=True
+    )
+
+
+@main.command()
+def lines() -> None:
+    """List the words of an experiment line."""
+    show_words(console())
+
+
+@main.command()
+def doctor() -> None:
+    """Examine this installation, and say how to mend what is wrong."""
+    from lab.doctor import examine
+
+    terminal = console()
+    failed = 0
+    for found in examine():
+        show_diagnosis(found, terminal)
+        failed += found.status == "fail"
+    if failed:
+        raise Failure(f"{failed} of these {'does' if failed == 1 else 'do'} not work; each says its cure.")
+
+
+@main.command()
+@click.option("--clear", is_flag=True, help="Delete everything in it; it is computed again when needed.")
+def cache(clear: bool) -> None:
+    """Say how much the cache holds, or empty it."""
+    from lab import store
+
+    try:
+        click.echo(f"deleted: {store.clear()}" if clear else store.size())
+    except OSError as error:
+        raise Failure(f"The cache {store.folder()} cannot be emptied ({error}). Delete the folder by hand.") from None
+
+
+def _train(experiment: Experiment, device: str, advance: Callable[[float], None], file: Path) -> xr.Dataset:
+    """Run the experiment; of one that breaks, save what there is under another name than a whole record has."""
+    import lab
+
+    # Named here, because looking it up while an interrupted import of torch unwinds would import torch again.
+    broken = lab.NonFiniteError
+    try:
+        return lab.run(experiment, device=device, progress=advance)
+    except broken as error:
+        if error.trajectory is None:
+            raise Failure(f"{error}. Nothing was recorded before.") from None
+        partial = save_record(error.trajectory, file.with_suffix(".partial.nc"))
+        raise Failure(f"{error}. What was recorded is in {partial}.") from None
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    except MemoryError:
+        raise Failure(
+            "There is not enough memory for this line. Lower seeds or steps, raise every, keep less."
+        ) from None
+    except RuntimeError as error:
+        raise Failure(str(error)) from error
