@@ -110,6 +110,8 @@ def _check(prompt: Tensor, chosen: Tensor, rejected: Tensor, weight: Tensor) -> 
         raise ValueError(
             "the list of pairs is empty; an objective needs at least one pair: give prompt, chosen and rejected"
         )
+    if weight.ndim != 1:
+        raise ValueError(f"pair weights have shape {tuple(weight.shape)}; give one number a pair, [pair]")
     lengths = {"prompt": len(prompt), "chosen": len(chosen), "rejected": len(rejected), "weight": len(weight)}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"pair lists have lengths {lengths}; all must have one entry a pair: make them equally long")

@@ -38,6 +38,8 @@ class Problem:
         target = self.target_log_prob
         if target.ndim != 3:
             raise ValueError(f"target_log_prob has shape {tuple(target.shape)}; allowed is [run, prompt, response]")
+        if len(target) == 0:
+            raise ValueError("target_log_prob has 0 runs; allowed are 1 or more: give at least one seed")
         if len(self.seeds) != len(target):
             raise ValueError(f"{len(self.seeds)} seeds for {len(target)} runs; give one seed a run")
         if not bool(torch.isfinite(target).all()):
