@@ -115,9 +115,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
         with h5py.File(path, "r") as plain:
             ours = plain.attrs.get("format") == FORMAT
         if ours:
-            with xr.open_dataset(
-                path, engine="h5netcdf", mask_and_scale=False, decode_times=False, decode_timedelta=False
-            ) as opened:
+            with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as opened:
                 dataset = opened.load().drop_encoding()
     except Exception as error:
         raise OSError(_damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
