@@ -55,8 +55,15 @@ def fit_reference(policy: Policy, parameters: Tensor, target_log_prob: Tensor) -
         Fitted parameters, [run, parameter].
 
     Raises:
+        ValueError: if the policy has other sizes than the target.
         RuntimeError: if KL(target || policy) of some prompt is still above 1e-4 nats after four rounds.
     """
+    sizes, wanted = policy.forward(parameters[:1])[0].shape[1:], target_log_prob.shape[1:]
+    if sizes != wanted:
+        raise ValueError(
+            f"the policy has {sizes[0]} prompts and {sizes[1]} responses, the problem has {wanted[0]} and {wanted[1]}; "
+            "build the policy with the problem's sizes"
+        )
     fitted = parameters.clone()
     todo = torch.arange(len(parameters))
     for round_ in range(ROUNDS):

@@ -1,0 +1,100 @@
+"""Optimisers: one run after the other against torch.optim, all runs at once here."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import lab
+from tests import plain
+from tests.worlds import draw
+
+STEPS, RUNS, PARAMETERS = 50, 3, 7
+RATES = torch.tensor([1e-3, 0.1, 2.0], dtype=torch.float64)
+DECAYS = torch.tensor([0.0, 0.5, 0.99], dtype=torch.float64)
+
+OPTIMIZERS = {
+    "sgd": lab.SGD(0.1),
+    "sgd per run": lab.SGD(RATES),
+    "momentum": lab.Momentum(0.1),
+    "momentum per run": lab.Momentum(RATES, DECAYS),
+    "adam": lab.Adam(0.01),
+    "adam per run": lab.Adam(RATES),
+    "adam of other decays": lab.Adam(RATES, beta1=0.3, beta2=0.5, eps=1e-3),
+    "adam without momentum": lab.Adam(0.01, beta1=0.0),
+}
+
+
+def theirs(optimizer, parameters: torch.Tensor, run: int) -> torch.optim.Optimizer:
+    rate = float(plain.one(optimizer.lr, run))
+    match optimizer:
+        case lab.SGD():
+            return torch.optim.SGD([parameters], lr=rate)
+        case lab.Momentum():
+            return torch.optim.SGD([parameters], lr=rate, momentum=float(plain.one(optimizer.momentum, run)))
+    betas = (optimizer.beta1, optimizer.beta2)
+    return torch.optim.Adam([parameters], lr=rate, betas=betas, eps=optimizer.eps, foreach=False)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-9], ids=["gradients near 1", "gradients below eps"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_step_is_that_of_torch_optim(name, scale):
+    """To 1e-12 over 50 steps, gradients given; some are zero, and some stay far below Adam's eps."""
+    optimizer, gradients = OPTIMIZERS[name], scale * draw(STEPS, RUNS, PARAMETERS)
+    gradients[:, :, 0] = 0
+    start = draw(RUNS, PARAMETERS, seed=1)
+    state, memory = start.clone(), optimizer.memory(start)
+    ours = []
+    for step, gradient in enumerate(gradients, 1):
+        given = gradient.clone()
+        state = state + optimizer.update(gradient, memory, step)
+        assert torch.equal(gradient, given), "the gradient itself is left alone"
+        ours.append(state)
+    for run in range(RUNS):
+        parameters = start[run].clone().requires_grad_()
+        stepper = theirs(optimizer, parameters, run)
+        for step in range(STEPS):
+            parameters.grad = gradients[step, run].clone()
+            stepper.step()
+            torch.testing.assert_close(ours[step][run], parameters.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if "per run" in name])
+def test_a_value_for_each_run_is_that_run_with_one_value(name):
+    together, gradients, start = OPTIMIZERS[name], draw(5, RUNS, PARAMETERS), draw(RUNS, PARAMETERS)
+    memory = together.memory(start)
+    updates = [together.update(gradient, memory, step) for step, gradient in enumerate(gradients, 1)]
+    for run in range(RUNS):
+        values = [float(plain.one(getattr(together, field), run)) for field in vars(together)]
+        alone = type(together)(*values)
+        memory = alone.memory(start[run : run + 1])
+        for step, gradient in enumerate(gradients, 1):
+            assert torch.equal(alone.update(gradient[run : run + 1], memory, step)[0], updates[step - 1][run])
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: lab.SGD(0), ValueError, r"lr is 0; allowed are finite numbers > 0"),
+        (lambda: lab.SGD(-1.0), ValueError, r"lr is -1; allowed are finite numbers > 0"),
+        (lambda: lab.Momentum(math.nan), ValueError, r"lr is nan; allowed are finite numbers > 0"),
+        (lambda: lab.Adam(math.inf), ValueError, r"lr is inf; allowed are finite numbers > 0"),
+        (lambda: lab.Adam(torch.tensor([0.1, 0.0])), ValueError, r"lr is 0; allowed are finite numbers > 0"),
+        (
+            lambda: lab.Adam([0.1, 0.2]),
+            TypeError,
+            r"lr is a list; give a number, or a torch.Tensor with one value a run",
+        ),
+        (lambda: lab.Momentum(0.1, 1.0), ValueError, r"momentum is 1.0; allowed are numbers in \[0, 1\)"),
+        (lambda: lab.Momentum(0.1, -0.5), ValueError, r"momentum is -0.5; allowed are finite numbers >= 0"),
+        (lambda: lab.Momentum(0.1, math.nan), ValueError, r"momentum is nan; allowed are finite numbers >= 0"),
+        (lambda: lab.Adam(0.1, beta1=1.0), ValueError, r"Adam's beta1, beta2 are 1.0, 0.999; allowed are .* \[0, 1\)"),
+        (lambda: lab.Adam(0.1, beta2=math.nan), ValueError, r"Adam's beta1, beta2 are 0.9, nan; allowed"),
+        (lambda: lab.Adam(0.1, eps=0.0), ValueError, r"eps is 0; allowed are finite numbers > 0"),
+    ],
+)
+def test_bad_settings_are_refused(make, kind, message):
+    with pytest.raises(kind, match=message):
+        make()
