@@ -1,7 +1,8 @@
-"""What every test shares: deterministic property tests without deadlines, and no figure left open."""
+"""What every test shares: deterministic property tests without deadlines, no figure left open, a cache of their own."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -10,6 +11,16 @@ from hypothesis import HealthCheck, settings
 # A deadline measures the machine, not the code; a fixed draw makes a failure repeatable.
 settings.register_profile("lab", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("lab")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory):
+    """Keep the user's cache out of the tests; a reference that one of them fits serves all, in every worker."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dpolab-cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DPOLAB_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(autouse=True)
