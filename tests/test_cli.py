@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -19,6 +20,7 @@ import lab
 from lab import doctor, store
 from lab.cli import main, saving
 from lab.doctor import Diagnosis, examine
+from lab.experiments.picture import draw
 from lab.experiments.vocabulary import WORDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -225,6 +227,33 @@ def test_a_kill_leaves_the_old_files_and_no_half_one(place: Path, sent: signal.S
     assert os.listdir(place) == ["x.nc"] and (place / "x.nc").read_text() == "old"
 
 
+def test_an_output_without_greek_gets_question_marks(place: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "lab", "run", LINE]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "log ?? fell" in done.stdout and (place / "runs" / f"{NAME}.png").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tabular s1 dpo,sft sgd lr=1 steps=2 seeds=2 responses=4 pairs=2 on=0.5",  # nothing unseen, no rejected push
+        "tabular s1,s2,s3,s4 dpo,ipo sgd lr=1 steps=1 seeds=2 every=7",  # more cells than rows
+        "mlp s4 slic sgd lr=1 steps=2 seeds=1 prompts=1 width=2 dtype=float32",  # one seed, no interval
+    ],
+)
+def test_every_kind_of_record_has_a_picture(line: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = draw(lab.run(line))
+        figure.canvas.draw()
+    rows = min(6, int(np.prod([len(values) for values in lab.Experiment.parse(line).axes.values()])))
+    assert len(figure.subfigs) == rows and all(len(band.axes) == 3 for band in figure.subfigs)
+    assert figure.get_suptitle().startswith(str(lab.Experiment.parse(line)))
+    assert ("the first 6 of 8 cells" in figure.get_suptitle()) == (rows == 6)
+
+
 def test_help_and_words() -> None:
     assert "python -m lab run" in call("--help").output
     words = call("lines")
@@ -238,7 +267,7 @@ def test_help_and_words() -> None:
 
 
 def test_the_cache_is_measured_and_emptied(place: Path) -> None:
-    store.fetch_arrays(store.key(1), lambda: {"x": store.np.ones(3)})
+    store.fetch_arrays(store.key(1), lambda: {"x": np.ones(3)})
     assert call("cache").output.startswith("1 file, 0.0 MB in ")
     assert call("cache", "--clear").output.startswith("deleted: 1 file, ")
     assert call("cache").output.startswith("0 files")

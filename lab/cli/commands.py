@@ -53,8 +53,9 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
         with progress() as advance:
             dataset = _train(experiment, device, advance, file)
         took = time.perf_counter() - started
+        record = save_record(dataset, file)
         show_verdicts(dataset, terminal)
-        terminal.print(f"record   {save_record(dataset, file)}", soft_wrap=True)
+        terminal.print(f"record   {record}", soft_wrap=True)
         terminal.print(f"picture  {save_picture(dataset, file.with_suffix('.png'))}", soft_wrap=True)
     except KeyboardInterrupt:
         raise Interrupted("Stopped by hand. Files that were there before are unchanged.") from None

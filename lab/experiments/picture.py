@@ -85,12 +85,19 @@ def _draw_cell(cell: xr.Dataset, axes: np.ndarray) -> None:
     magnitude = metrics.over_pairs(metrics.pair_gradient_log_magnitude(cell), cell) / np.log(10)
     _curves(gradient, {plots.CHOSEN: magnitude.sel(term="chosen"), plots.REJECTED: magnitude.sel(term="rejected")})
     gradient.set_ylabel("|d loss / d probability|")
+    low, high = gradient.get_ylim()
+    missing = max(0.0, 1 - (high - low)) / 2
+    gradient.set_ylim(low - missing, high + missing)  # a decade at least, so that the ticks tell values apart
     plots.powers_of_ten(gradient)
     plots.panel(gradient, "Who is pushed", about="gradient of the loss by the probability")
 
 
 def _curves(ax: Axes, series: dict[Role, xr.DataArray]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for role, values in series.items():
         # A response that the loss does not touch has no gradient, and no line.
         if bool(np.isfinite(values).any()):
             plots.curve(plots.over_seeds(values), ax, role=role)
+    ax.set_xlim(0, float(next(iter(series.values()))["step"].max()))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -121,7 +121,7 @@ WORDS: dict[str, Word] = {
     "width": Word("hidden width", "whole", (64,), low=1, sweep="looped", owner="policy", owned_by=("mlp",)),
     "activation": Word("hidden activation", "choice", ("relu",), ("relu", "tanh"), sweep="looped", owner="policy",
                        owned_by=("mlp",)),
-    "features": Word("number of features", "whole", (16,), low=1, sweep="looped", owner="policy",
+    "features": Word("number of features", "whole", (16,), low=2, sweep="looped", owner="policy",
                      owned_by=("loglinear",)),
     "overlap": Word(
         "cosine of the chosen and the rejected features", "real", (0.0,), low=-1, high=1, sweep="batched",
