@@ -343,12 +343,25 @@ def test_a_surface_carries_contours_arrows_and_paths(ax):
     plots.path(np.array([0.1, 0.5, 0.9]), np.array([1.0, 1.5, 0.2]), ax, role=plots.CHOSEN, marks=[1], label="s1")
     np.testing.assert_array_equal(line_of(ax, plots.CHOSEN).get_xdata(), [0.1, 0.5, 0.9])
     assert ax.texts[-1].get_text() == "s1"
+    lines = len(ax.lines)
+    plots.path(np.array([0.2, 0.4]), np.array([1.0, 0.5]), ax, role=plots.CHOSEN, marks=[0], label="s2", faint=True)
+    way, end = ax.lines[lines:]
+    assert way.get_alpha() < 1, "one of many is pale"
+    assert end.get_xydata().tolist() == [[0.4, 0.5]], "and has a dot at its end only"
     with pytest.raises(ValueError, match=r"z has shape \(5, 4\); it must be \[y, x\] = \(4, 5\)"):
         plots.surface(x, y, z.T, ax, levels=[0, 1])
     with pytest.raises(ValueError, match=r"levels are \[1\]; give two or more that increase"):
         plots.surface(x, y, z, ax, levels=[1])
     with pytest.raises(ValueError, match=r"u has shape \(5, 4\)"):
         plots.arrows(x, y, z.T, z, ax)
+
+
+def test_labels_of_contours_stand_where_they_are_put_in_the_words_given(ax):
+    x, y = np.linspace(0, 1, 5), np.linspace(0, 2, 5)
+    plots.surface(x, y, np.tile(y[:, None], 5), ax, levels=[0.5, 1.5], text=plots.power, at=[(0.25, 0.5), (0.75, 1.5)])
+    written = {text.get_text(): text.get_position() for text in ax.texts}
+    assert written.keys() == {plots.power(0.5), plots.power(1.5)}
+    np.testing.assert_allclose(list(written.values()), [(0.25, 0.5), (0.75, 1.5)], atol=0.02)
 
 
 def test_powers_are_written_in_plain_characters(ax):
