@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import lab.plots as plots
     import lab.properties as properties
     from lab.experiments.experiment import Experiment
+    from lab.experiments.picture import picture
     from lab.experiments.running import run
     from lab.objectives import DPO, IPO, SFT, FlexDPO, SLiC, WeightedSum
     from lab.optimizers import SGD, Adam, Momentum
@@ -48,6 +49,7 @@ _HOMES: dict[str, str | None] = {
     "gradients": None,
     "load": "lab.trajectory",
     "metrics": None,
+    "picture": "lab.experiments.picture",
     "plots": None,
     "properties": None,
     "run": "lab.experiments.running",
@@ -77,6 +79,7 @@ __all__ = [
     "gradients",
     "load",
     "metrics",
+    "picture",
     "plots",
     "properties",
     "run",

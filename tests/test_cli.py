@@ -20,7 +20,7 @@ import lab
 from lab import doctor, store
 from lab.cli import main, saving
 from lab.doctor import Diagnosis, examine
-from lab.experiments.picture import draw
+from lab.experiments.picture import picture
 from lab.experiments.vocabulary import WORDS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -246,7 +246,7 @@ def test_an_output_without_greek_gets_question_marks(place: Path) -> None:
 def test_every_kind_of_record_has_a_picture(line: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = draw(lab.run(line))
+        figure = picture(lab.run(line))
         figure.canvas.draw()
     rows = min(6, int(np.prod([len(values) for values in lab.Experiment.parse(line).axes.values()])))
     assert len(figure.subfigs) == rows and all(len(band.axes) == 3 for band in figure.subfigs)

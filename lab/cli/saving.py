@@ -75,11 +75,11 @@ def save_picture(dataset: xr.Dataset, file: Path) -> Path:
     Raises:
         Failure: It cannot be written.
     """
-    from lab.experiments.picture import draw
+    from lab.experiments.picture import picture
 
     part = file.with_name(f".{file.stem}.{os.getpid()}.png")
     try:
-        draw(dataset).savefig(part, dpi=150, metadata={"Source": str(dataset.attrs.get("experiment", ""))})
+        picture(dataset).savefig(part, dpi=150, metadata={"Source": str(dataset.attrs.get("experiment", ""))})
         part.replace(file)
     except OSError as error:
         raise Failure(f"The picture {file} cannot be written ({reason(error)}); the record is saved.") from error

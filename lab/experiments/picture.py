@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 6
 
 
-def draw(dataset: xr.Dataset, *, title: str = "") -> Figure:
+def picture(dataset: xr.Dataset, *, title: str = "") -> Figure:
     """Draw what a line did: probability, log-probability and gradient of the chosen, the rejected and the unseen.
 
     Args:
