@@ -40,8 +40,7 @@ class Preferences:
         weight: Sequence[float] | Tensor | None = None,
     ) -> None:
         prompt, chosen, rejected = (_indices(values) for values in (prompt, chosen, rejected))
-        weight = torch.ones(len(prompt)) if weight is None else torch.as_tensor(weight)
-        weight = weight.to(device="cpu", dtype=torch.float64)
+        weight = torch.as_tensor([1.0] * len(prompt) if weight is None else weight, dtype=torch.float64, device="cpu")
         _check(prompt, chosen, rejected, weight)
         for name, value in (("prompt", prompt), ("chosen", chosen), ("rejected", rejected)):
             object.__setattr__(self, name, value)

@@ -34,6 +34,7 @@ def scenario(
 def test_weights_are_normalised_and_equal_by_default():
     assert GRID.weight.tolist() == [0.25] * 4
     assert lab.Preferences([0, 0], [1, 2], [3, 4], [1, 3]).weight.tolist() == [0.25, 0.75]
+    assert lab.Preferences([0, 0], [1, 2], [3, 4], [0.3, 0.7]).weight.tolist() == [0.3, 0.7], "not rounded to float32"
 
 
 @given(prompts=st.integers(1, 6), pairs=st.integers(1, 4), spare=st.integers(0, 5))

@@ -35,7 +35,9 @@ def policy(name: str, world: lab.Problem):
     if name == "tabular":
         return lab.Tabular(PROMPTS, RESPONSES)
     if name == "loglinear":
-        return lab.LogLinear.drawn(world, features=5, overlap=torch.linspace(-0.5, 0.9, world.runs))
+        return lab.LogLinear.drawn(
+            world, features=5, overlap=torch.linspace(-0.5, 0.9, world.runs, dtype=torch.float64)
+        )
     return lab.MLP(PROMPTS, RESPONSES, 4, name.removeprefix("mlp-"))
 
 

@@ -112,7 +112,8 @@ class Chunk:
                     scale = at.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(by, scale)
                 if recording and predicting:
-                    rate = torch.as_tensor(self.optimizer.learning_rate(state)).to(state).reshape(-1, 1, 1)
+                    rate = self.optimizer.learning_rate(state)
+                    rate = rate[..., None] if isinstance(rate, Tensor) and rate.ndim else rate
                     along = policy.pushforward(state, passed, -rate * by_term)
                     tape["predicted_change"][row] = log_prob_change(log_prob[:, None], along).flatten(2)
             if step == steps:
