@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
@@ -10,6 +12,8 @@ from lab.metrics.probabilities import label, log
 from lab.trajectory import find_word
 
 POLICIES = ("tabular", "loglinear", "mlp")
+# Entries of a table [response, prompt, run · step] that are worked on at once.
+BLOCK = 20_000
 DERIVED_SPACES = ("log_probability", "probability", "logit")
 
 
@@ -28,8 +32,7 @@ def gradient_log_norm(ds: xr.Dataset) -> xr.DataArray:
 
     Source: chain rule through the softmax, own derivation; tests/test_metrics.py.
     """
-    rows = [_log_norm(*gradient) for gradient in _gradients(ds)]
-    array = _stack(ds, rows, ("term",), "parameter_log_norm").assign_coords(term=ds["term"])
+    array = _stack(ds, _reduce(ds, _log_norm), ("term",), "parameter_log_norm").assign_coords(term=ds["term"])
     return label(array, "gradient_log_norm", "log norm of the gradient", "natural log")
 
 
@@ -46,12 +49,7 @@ def gradient_cosine(ds: xr.Dataset) -> xr.DataArray:
 
     Source: own definition; tests/test_metrics.py.
     """
-    rows = []
-    for scaled, _ in _gradients(ds):
-        with np.errstate(invalid="ignore"):
-            unit = scaled / np.sqrt(np.sum(scaled**2, axis=(-2, -1), keepdims=True))
-        rows.append(np.clip(np.einsum("...pr,...pr->...", unit[..., 0, :, :], unit[..., 1, :, :]), -1, 1))
-    array = _stack(ds, rows, (), "parameter_cosine")
+    array = _stack(ds, _reduce(ds, _cosine), (), "parameter_cosine")
     return label(array, "gradient_cosine", "cosine of the two gradients", "1")
 
 
@@ -114,74 +112,96 @@ def remaining_push(ds: xr.Dataset) -> xr.DataArray:
 
 
 def log_others(log_prob: np.ndarray) -> np.ndarray:
-    """Compute log(1 - π) as the log of the sum of the other probabilities, along the last axis.
+    """Compute log(1 - π) as the log of the sum of the other probabilities, along the first axis.
 
     Args:
-        log_prob: [..., response] in nats.
+        log_prob: [response, ...] in nats.
 
     Returns:
-        [..., response] in nats, to full relative precision even where π is 1 - 1e-300.
+        [response, ...] in nats, to full relative precision even where π is 1 - 1e-300.
 
     Source: own derivation; tests/test_metrics.py.
     """
-    top = np.argmax(log_prob, axis=-1, keepdims=True)
-    largest = np.take_along_axis(log_prob, top, -1)
+    top = np.argmax(log_prob, axis=0)[None]
+    largest = np.take_along_axis(log_prob, top, 0)
     scaled = np.exp(log_prob - largest)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    below = log_prob.copy()
+    np.put_along_axis(below, top, -np.inf, 0)
+    second = _finite(below.max(0, keepdims=True))
+    with np.errstate(divide="ignore"):
         # The likeliest response stays in every sum but its own: these differences are at least 1 and do not cancel.
-        others = np.log(scaled.sum(-1, keepdims=True) - scaled) + largest
-        below = log_prob.copy()
-        np.put_along_axis(below, top, -np.inf, -1)
-        second = below.max(-1, keepdims=True)
-        second = np.where(np.isneginf(second), 0, second)
-        np.put_along_axis(others, top, np.log(np.exp(below - second).sum(-1, keepdims=True)) + second, -1)
+        np.put_along_axis(scaled, top, 0, 0)
+        others = np.log(scaled.sum(0, keepdims=True) - scaled + 1) + largest
+        np.put_along_axis(others, top, np.log(np.exp(below - second).sum(0, keepdims=True)) + second, 0)
     return others
 
 
-def _gradients(ds: xr.Dataset) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each derived space's gradient [..., step, term, prompt, response] = scaled · exp(scale).
+def _reduce(ds: xr.Dataset, measure: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> list[np.ndarray]:
+    """Measure the gradients of every derived space, [..., run · step] each.
 
-    A scale per run, step and term keeps the largest entry near 1, so that no square over- or underflows.
+    Runs and steps come last in memory, in blocks that fit the cache: NumPy's reductions over a short last axis take
+    several times as long, and so do large temporary arrays, whose memory the system hands out page by page.
     """
-    log_prob = ds["log_prob"].values.astype(np.float64)[..., None, :, :]
-    by_log_prob = _scatter(ds)
+    # A transpose alone would leave the old order in memory.
+    log_prob = np.ascontiguousarray(ds["log_prob"].transpose("response", "prompt", *_leading(ds)).values, np.float64)
+    log_prob = log_prob.reshape(*log_prob.shape[:2], 1, -1)
+    table = _scatter(ds)
+    width = max(1, BLOCK // (log_prob.shape[0] * log_prob.shape[1]))
+    blocks = [
+        [measure(*gradient) for gradient in _gradients(log_prob[..., i : i + width], table[..., i : i + width])]
+        for i in range(0, log_prob.shape[-1], width)
+    ]
+    return [np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True)]
+
+
+def _gradients(log_prob: np.ndarray, by_log_prob: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each derived space's gradient [response, prompt, term, run · step] = scaled · exp(scale).
+
+    A scale per term, run and step keeps the largest entry near 1, so that no square over- or underflows.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_size = np.log(np.abs(by_log_prob))
-        sign = np.sign(by_log_prob)
+        sign, log_size = np.sign(by_log_prob), np.log(np.abs(by_log_prob))
         # Row y of the softmax's Jacobian, without cancellation: A_y (1 - π_y) - π_y Σ_{z≠y} A_z.
         others = _sum_of_others(by_log_prob)
-        own = log_size + log_others(log_prob)
-        rest = np.log(np.abs(others)) + log_prob
-        scale = _finite(np.maximum(own, rest).max(axis=(-2, -1), keepdims=True))
-        logit = sign * np.exp(own - scale) - np.sign(others) * np.exp(rest - scale)
-        logit_scale = scale
+        own, rest = log_size + log_others(log_prob), np.log(np.abs(others)) + log_prob
+        scale = _finite(np.maximum(own, rest).max(axis=(0, 1)))
+        logit = sign * _exp(own - scale) - np.sign(others) * _exp(rest - scale), scale
         gradients = []
         for size in (log_size, log_size - np.where(sign == 0, 0, log_prob)):
-            scale = _finite(size.max(axis=(-2, -1), keepdims=True))
-            gradients.append((sign * np.exp(size - scale), scale[..., 0, 0]))
-    return [*gradients, (logit, logit_scale[..., 0, 0])]
+            scale = _finite(size.max(axis=(0, 1)))
+            gradients.append((sign * _exp(size - scale), scale))
+    return [*gradients, logit]
 
 
 def _scatter(ds: xr.Dataset) -> np.ndarray:
-    """The table ∂L/∂log π of each term: [..., step, term, prompt, response]; pairs that share a response add up."""
-    leading = [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
-    weight = (ds["response_weight"] * ds["pair_weight"]).transpose(*leading, "term", "pair").values
-    weight = weight.astype(np.float64, copy=False)
-    table = np.zeros((*weight.shape[:-1], ds.sizes["prompt"] * ds.sizes["response"]))
+    """The table ∂L/∂log π of each term, [response, prompt, term, run · step]; pairs that share a response add up."""
+    weight = (ds["response_weight"] * ds["pair_weight"]).transpose("term", "pair", *_leading(ds)).values
+    weight = weight.reshape(*weight.shape[:2], -1)
+    table = np.zeros((ds.sizes["response"] * ds.sizes["prompt"], len(weight), weight.shape[-1]))
     for term, which in enumerate(("chosen", "rejected")):
-        place = ds["pair_prompt"].values * ds.sizes["response"] + ds[which].values
+        place = ds[which].values * ds.sizes["prompt"] + ds["pair_prompt"].values
         order = np.argsort(place, kind="stable")
         places, starts = np.unique(place[order], return_index=True)
-        table[..., term, places] = np.add.reduceat(weight[..., term, order], starts, axis=-1)
-    return table.reshape(*weight.shape[:-1], ds.sizes["prompt"], ds.sizes["response"])
+        table[places, term] = np.add.reduceat(weight[term, order], starts, axis=0)
+    return table.reshape(ds.sizes["response"], ds.sizes["prompt"], *table.shape[1:])
+
+
+def _leading(ds: xr.Dataset) -> list:
+    return [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
 
 
 def _sum_of_others(table: np.ndarray) -> np.ndarray:
     """Σ_{z≠y} A_z from the left and from the right: subtracting A_y from the total would cancel."""
     others = np.zeros_like(table)
-    np.cumsum(table[..., :-1], axis=-1, out=others[..., 1:])
-    others[..., :-1] += np.cumsum(table[..., :0:-1], axis=-1)[..., ::-1]
+    np.cumsum(table[:-1], axis=0, out=others[1:])
+    others[:-1] += np.cumsum(table[:0:-1], axis=0)[::-1]
     return others
+
+
+def _exp(exponent: np.ndarray) -> np.ndarray:
+    """Raise e to exponents of which many are -inf, NumPy's slow case."""
+    zero = np.isneginf(exponent)
+    return np.where(zero, 0, np.exp(np.where(zero, 0, exponent)))
 
 
 def _finite(scale: np.ndarray) -> np.ndarray:
@@ -190,14 +210,22 @@ def _finite(scale: np.ndarray) -> np.ndarray:
 
 def _log_norm(scaled: np.ndarray, scale: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return scale + 0.5 * np.log(np.sum(scaled**2, axis=(-2, -1)))
+        return scale + 0.5 * np.log(np.einsum("yx...,yx...->...", scaled, scaled))
+
+
+def _cosine(scaled: np.ndarray, _: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        unit = scaled / np.sqrt(np.einsum("yx...,yx...->...", scaled, scaled))
+    return np.clip(np.einsum("yx...,yx...->...", unit[:, :, 0], unit[:, :, 1]), -1, 1)
 
 
 def _stack(ds: xr.Dataset, rows: list[np.ndarray], last: tuple[str, ...], recorded: str) -> xr.DataArray:
-    """Join the derived spaces and, where it is known, the parameter space: [..., step, space, *last]."""
-    leading = [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+    """Join the derived spaces' rows, [*last, run · step], and the parameter space's: [..., step, space, *last]."""
+    leading = _leading(ds)
     coords = {dim: ds[dim] for dim in leading if dim in ds.coords}
-    arrays = [xr.DataArray(row, dims=(*leading, *last), coords=coords) for row in rows]
+    shape = tuple(ds.sizes[dim] for dim in leading)
+    arrays = [xr.DataArray(row.reshape(*row.shape[:-1], *shape), dims=(*last, *leading), coords=coords) for row in rows]
+    arrays = [array.transpose(*leading, *last) for array in arrays]
     spaces: tuple[str, ...] = DERIVED_SPACES
     parameter = ds[recorded].drop_vars("term", errors="ignore") if recorded in ds else None
     # A table's parameters are its logits, which is why a record of one does not repeat them.
