@@ -1,11 +1,13 @@
 """The cache on disk: results kept under a hash of everything they depend on.
 
 It lies in the user's cache folder (`DPOLAB_CACHE` names another). Losing it costs time, never results: a
-damaged file is computed again, and a folder that cannot be written is warned about once and then done without.
+damaged file is computed again, a folder that cannot be written is warned about once and then done without, and
+past `LIMIT` bytes the files that were not used for longest go.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import os
@@ -20,6 +22,7 @@ from types import ModuleType
 import numpy as np
 
 VARIABLE = "DPOLAB_CACHE"
+LIMIT = 4_000_000_000
 
 # Names that np.savez takes for its own arguments.
 _TAKEN = ("file", "allow_pickle")
@@ -106,7 +109,9 @@ def fetch_arrays(key: str, compute: Callable[[], Mapping[str, np.ndarray]]) -> d
     file = path(key, ".npz")
     try:
         with open(file, "rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            arrays = {name: stored[name] for name in stored.files}
+        touch(file)
+        return arrays
     except (FileNotFoundError, NotADirectoryError):
         pass
     # Damaged bytes make the zip reader raise almost anything, and none of it is worth stopping for.
@@ -143,6 +148,28 @@ def clear() -> Size:
     for file in _files():
         file.unlink(missing_ok=True)
     return before
+
+
+def touch(file: Path) -> None:
+    """Note that a cached file was used now; a cache that cannot be written keeps its old note."""
+    with contextlib.suppress(OSError):
+        os.utime(file)
+
+
+def prune(limit: int = LIMIT) -> None:
+    """Delete the files that were not used for longest until the cache holds at most `limit` bytes."""
+    known = []
+    for file in _files():
+        with contextlib.suppress(OSError):
+            status = file.stat()
+            known.append((status.st_mtime, status.st_size, file))
+    excess = sum(size for _, size, _ in known) - limit
+    for _, size, file in sorted(known):
+        if excess <= 0:
+            return
+        with contextlib.suppress(OSError):
+            file.unlink()
+            excess -= size
 
 
 def _feed(digest: hashlib._Hash, part: object) -> None:
@@ -193,6 +220,7 @@ def _write(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
             temporary = Path(handle.name)
             np.savez(handle, **arrays)  # type: ignore[arg-type]  # mypy takes a name for savez's own option
         temporary.replace(file)
+        prune()
     except OSError as problem:
         if folder() not in _warned:
             _warned.add(folder())

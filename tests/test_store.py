@@ -242,3 +242,16 @@ def test_the_folder_is_the_users_unless_named(monkeypatch: pytest.MonkeyPatch, t
     for empty in ("", "  "):
         monkeypatch.setenv(store.VARIABLE, empty)
         assert store.folder().name == "dpolab"
+
+
+def test_the_cache_forgets_what_was_not_used_for_longest(tmp_path, monkeypatch):
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path))
+    keys = [store.key("file", number) for number in range(3)]
+    for age, key in zip((30, 20, 10), keys, strict=True):
+        store.fetch_arrays(key, lambda: {"numbers": np.arange(1000.0)})
+        then = store.path(key, ".npz").stat().st_mtime - age
+        os.utime(store.path(key, ".npz"), (then, then))
+    store.fetch_arrays(keys[0], dict)  # used now: the second one is the oldest
+    one = store.path(keys[0], ".npz").stat().st_size
+    store.prune(limit=2 * one)
+    assert [store.path(key, ".npz").exists() for key in keys] == [True, False, True]

@@ -75,7 +75,9 @@ def cached_run(
     place = _place(run_inputs(experiment, device=device))
     if not force:
         try:
-            return load(place)
+            record = load(place)
+            store.touch(place)
+            return record
         except FileNotFoundError:
             pass
         except (OSError, ValueError) as problem:
@@ -102,6 +104,7 @@ def _keep(record: xr.Dataset, place: Path) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         save(record, place)
+        store.prune()
     except OSError as problem:
         warnings.warn(
             f"The record is not kept ({problem}); it will be run again. Free or permit {store.folder()}, or set "
