@@ -86,7 +86,7 @@ def _card(name: str, folder: Path) -> str:
 <a href="{escape(name)}.png"><img src="{escape(name)}.png" alt="{escape(record["alt"])}" loading="lazy"></a>
 <nav aria-label="files of {escape(name)}">{links}</nav>
 <details><summary>In words</summary><p>{escape(record["alt"])}</p></details>
-<details><summary>How it was made</summary><p>{lines}<br><code>python -m figures {escape(name)}</code><br>
+<details><summary>How it was made</summary><p>{lines}<br><code>{escape(record["command"])}</code><br>
 {escape(_made(record))}</p></details>
 </article>"""
 

@@ -87,16 +87,10 @@ class Figure:
         for line in self.lines.values():
             Experiment.parse(line)
 
-    def experiments(self, seeds: int | None = None) -> dict[str, Experiment]:
-        """Read the lines, with another number of seeds if one is given.
-
-        Args:
-            seeds: Number of seeds of every line; None keeps each line's own.
+    def experiments(self) -> dict[str, Experiment]:
+        """Read the lines.
 
         Returns:
             The experiments by name.
         """
-        from dataclasses import replace
-
-        read = {name: Experiment.parse(line) for name, line in self.lines.items()}
-        return read if seeds is None else {name: replace(each, seeds=(seeds,)) for name, each in read.items()}
+        return {name: Experiment.parse(line) for name, line in self.lines.items()}

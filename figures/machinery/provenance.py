@@ -43,7 +43,7 @@ def checkout(folder: Path) -> Commit:
     written = [f":!{folder.name}/gallery", f":!{folder.name}/expected", ":!CLAIMS.md"]
     name = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--", folder.name, "lab", *written)
-    return Commit(name or "unknown", changes is None or bool(changes))
+    return Commit(name or "unknown", bool(changes))
 
 
 def environment() -> dict[str, str]:

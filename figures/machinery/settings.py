@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ class Settings:
         width: paper, slides or notebook.
         jobs: Figures and experiments worked on at once.
         force: Run and draw again, whatever the cache holds.
-        command: The command as typed, for the provenance.
+        command: The command as typed, for the record beside the pictures.
 
     Raises:
         ValueError: If a value is not allowed, or two contradict each other.
@@ -86,6 +86,18 @@ class Settings:
         """Whether gallery and expected numbers are written: only by the figure exactly as its file states it."""
         return self.out is None and not self.quick and self.seeds is None and self.width == "notebook"
 
+    def command_for(self, name: str) -> str:
+        """Return the shortest command that draws one figure like this, however this call was typed."""
+        words = ["python", "-m", "figures", name]
+        words += ["--quick"] if self.quick else []
+        words += [] if self.seeds is None else ["--seeds", str(self.seeds)]
+        words += [] if self.width == "notebook" else ["--width", self.width]
+        words += [] if self.device == "cpu" else ["--device", self.device]
+        return " ".join(words)
+
     def experiments(self, figure: Figure) -> dict[str, Experiment]:
         """Return a figure's experiments with the seeds that were asked for."""
-        return figure.experiments(QUICK_SEEDS if self.quick else self.seeds)
+        read = figure.experiments()
+        if self.quick:
+            return {name: replace(each, seeds=min(each.seeds, (QUICK_SEEDS,))) for name, each in read.items()}
+        return read if self.seeds is None else {name: replace(each, seeds=(self.seeds,)) for name, each in read.items()}

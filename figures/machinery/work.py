@@ -53,12 +53,8 @@ def run_line(line: str, slot: int, settings: Settings) -> Answer:
     """
 
     def action() -> tuple[str, str]:
-        import torch
-
         from lab.experiments.cached import cached_run
 
-        # Workers share the cores; threads inside an operation would only fight over them.
-        torch.set_num_threads(1)
         cached_run(line, device=settings.device, progress=lambda done: _share(slot, done), force=settings.force)
         return "done", ""
 
@@ -87,7 +83,7 @@ def draw_figure(name: str, settings: Settings, commit: Commit, run_seconds: floa
         inputs = figure_inputs(name, figure, settings)
         facts = {
             "figure": name,
-            "command": settings.command,
+            "command": settings.command_for(name),
             "lines": lines,
             "commit": commit.name,
             "dirty": commit.dirty,
@@ -109,6 +105,7 @@ def draw_figure(name: str, settings: Settings, commit: Commit, run_seconds: floa
         seconds = {"experiments": round(run_seconds, 2), "drawing": round(time.perf_counter() - began, 2)}
         record = {
             **facts,
+            "typed": settings.command,
             "title": figure.title,
             "paper": figure.paper,
             "alt": drawing.alt,
@@ -192,9 +189,8 @@ def _publish(name: str, figure: Figure, drawing: Drawing, facts: Mapping, settin
     # Numbers that agree within their tolerance stay as committed: another machine then changes no file.
     if differ or not committed:
         numbers.write(name, facts["lines"], now, file)
-    # A committed picture cannot know its own commit, and how it was called says nothing.
-    lasting = {key: facts[key] for key in ("figure", "lines", "device", "quick", "versions")}
-    short = provenance.short({**lasting, "command": f"python -m figures {name}"})
+    # A committed picture cannot know its own commit.
+    short = provenance.short({key: fact for key, fact in facts.items() if key not in ("commit", "dirty")})
     saving.publish(settings.place / f"{name}.png", settings.gallery, short=short, alt=drawing.alt, title=figure.title)
     return f"key numbers changed: {'; '.join(differ)}" if differ else ""
 

@@ -19,7 +19,7 @@ PACKAGE = Path(lab.__file__).resolve().parent
 
 
 def sources(*starts: str | Path) -> dict[str, str]:
-    """Follow the imports of modules and files through the package.
+    """Follow the imports of modules and files through the package, and to the files beside a start outside it.
 
     A package counts whole, with the data files in it: its names are imported lazily. So does `lab` itself when a
     name is taken from it that is no module.
@@ -49,7 +49,8 @@ def sources(*starts: str | Path) -> dict[str, str]:
             continue
         seen[file] = None
         if file.suffix == ".py":
-            waiting += [found for name in _imported(file, file.stat().st_mtime_ns) for found in _files(name)]
+            for name in _imported(file, file.stat().st_mtime_ns):
+                waiting += _files(name) or _beside(name, file)
     return {_name(file): _hash(file, file.stat().st_mtime_ns) for file in sorted(seen)}
 
 
@@ -98,13 +99,22 @@ def _files(name: str) -> list[Path]:
     return _whole(place) if place.is_dir() else [place.with_suffix(".py")]
 
 
+def _beside(name: str, file: Path) -> list[Path]:
+    """Return the module that lies in the same folder outside the package, such as one that two figures share."""
+    if file.is_relative_to(PACKAGE):
+        return []
+    parts = name.split(".")
+    found = file.parent / f"{parts[1] if parts[0] == file.parent.name and parts[1:] else parts[0]}.py"
+    return [found] if found.is_file() else []
+
+
 def _whole(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file() and file.suffix in (".py", ".mplstyle")]
 
 
 @lru_cache(maxsize=1024)
 def _imported(file: Path, _changed: int) -> tuple[str, ...]:
-    """List the dotted names that a file imports from the package; imports for type checkers do not count."""
+    """List the dotted names that a file imports; imports for type checkers do not count."""
     tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
     nodes = list(_executed(tree))
     names = []
@@ -116,7 +126,7 @@ def _imported(file: Path, _changed: int) -> tuple[str, ...]:
             names += [f"{home}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == PACKAGE.name:
             names.append(f"{PACKAGE.name}.{node.attr}")
-    return tuple(name for name in dict.fromkeys(names) if name.split(".")[0] == PACKAGE.name)
+    return tuple(dict.fromkeys(names))
 
 
 def _home(file: Path, node: ast.ImportFrom) -> str:

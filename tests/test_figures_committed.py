@@ -1,0 +1,52 @@
+"""The real figures: each keeps the rules, and what is committed belongs to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from figures.machinery import numbers
+from figures.machinery.discovery import load, names
+from figures.machinery.provenance import explain
+from figures.machinery.saving import GALLERY_BYTES
+from figures.machinery.settings import FOLDER, Settings
+from tests.test_architecture import external, imports
+
+NAMES = names(FOLDER)
+LEAST_SEEDS = 20
+
+
+def test_there_are_figures():
+    assert "three_properties" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_says_its_message_from_enough_seeds(name):
+    figure = load(name, FOLDER)
+    assert 4 <= len(figure.title.split()) <= 30
+    for experiment in figure.experiments().values():
+        assert experiment.value("seeds") >= LEAST_SEEDS, f"{experiment}: an interval needs {LEAST_SEEDS} seeds"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_naming_a_figure_loads_nothing_heavy(name):
+    file = FOLDER / f"{name}.py"
+    source = file.read_text(encoding="utf-8").splitlines()
+    heavy = {"torch", "matplotlib", "scipy", "seaborn"}
+    top = [each for each in imports(file) if external(each) in heavy and not source[each.line - 1].startswith(" ")]
+    assert not top, f"imported at the top, so that --list is slow; import it inside the function: {top}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_has_its_committed_picture_and_numbers(name):
+    picture = FOLDER / "gallery" / f"{name}.png"
+    assert picture.stat().st_size <= GALLERY_BYTES
+    lines = {label: str(each) for label, each in Settings().experiments(load(name, FOLDER)).items()}
+    known = explain(picture)
+    assert known["figure"] == name and known["lines"] == lines, f"draw it again: python -m figures {name}"
+    assert known["quick"] is False
+    assert numbers.read(FOLDER / "expected" / f"{name}.json")
+
+
+def test_nothing_is_committed_that_no_figure_draws():
+    committed = [*(FOLDER / "gallery").iterdir(), *(FOLDER / "expected").iterdir()]
+    assert not sorted(file.name for file in committed if file.stem not in NAMES and not file.name.startswith("."))
