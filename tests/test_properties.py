@@ -251,7 +251,8 @@ def test_the_sentences_say_all_numbers():
 def test_the_sentences_of_absence_read_well():
     found = properties.measure(planted(NONE, through((0, np.log(0.45)), (100, np.log(0.04)))))
     assert "no peak before the end" in found.degradation.sentence
-    assert "below its start" in found.dispersion.sentence and "no minimum before the end" in found.dispersion.sentence
+    # Unseen mass goes from 0.10 to 0.01.
+    assert "0.090 below its start (0.090 to 0.090); no minimum before the end" in found.dispersion.sentence
     assert "past the threshold" not in found.drop.sentence
     less = properties.measure(planted(through((0, 0.02), (100, 0.5)), np.log(np.full((SEEDS, STEPS), 0.3))))
     assert "log π⁻ fell 3.2 nats less than log π⁺ rose" in less.drop.sentence
@@ -367,6 +368,23 @@ def test_the_audit_of_an_sft_weight_axis_covers_the_cells_without_it():
     swept = trajectory.combine([start(LINE, np.log(2)), start(LINE, 0.8)], "sft_weight", [0.0, 0.1])
     assert check(properties.audit(swept), "loss").sentence == "loss = log 2 (in the cells without an SFT loss)"
     assert check(properties.audit(swept.sel(sft_weight=0.1)), "loss").outcome == "not applicable"
+
+
+# --- every seed ---------------------------------------------------------------------------------------------------
+
+
+def test_the_numbers_of_every_seed_are_those_behind_the_medians():
+    falls = np.linspace(0.1, 0.4, SEEDS)
+    chosen = np.array([through((0, 0.45), (40, 0.90), (100, 0.90 - fall))[0] for fall in falls])
+    ds = planted(chosen, FALLING)
+    numbers = properties.by_seed(ds)
+    assert set(numbers["value"].dims) == {"property", "seed"}
+    fall = numbers.sel(property="degradation")
+    np.testing.assert_allclose(fall["value"], falls, atol=1e-12)
+    np.testing.assert_array_equal(fall["turning"], 40)
+    np.testing.assert_allclose(numbers["above_start"].sel(property="dispersion"), falls, atol=1e-10)
+    assert properties.measure(ds).degradation.value == pytest.approx(np.median(falls))
+    assert properties.by_seed(sweep()[0])["value"].sel(property="drop").sizes["lr"] == sweep()[0].sizes["lr"]
 
 
 # --- the summary --------------------------------------------------------------------------------------------------

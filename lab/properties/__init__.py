@@ -3,7 +3,7 @@
 from lab.properties.audit import Audit, Check, audit
 from lab.properties.curves import crossing, turning_point
 from lab.properties.findings import Finding, Properties, Thresholds
-from lab.properties.measuring import measure, verdicts
+from lab.properties.measuring import by_seed, measure, verdicts
 from lab.properties.summary import summary
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Properties",
     "Thresholds",
     "audit",
+    "by_seed",
     "crossing",
     "measure",
     "summary",

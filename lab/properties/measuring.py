@@ -87,11 +87,10 @@ def verdicts(ds: xr.Dataset, *, thresholds: Thresholds | None = None, level: flo
     if "seed" not in ds.dims:
         raise ValueError("the record has no dimension 'seed'; keep it: ds.isel(seed=[0]), not ds.isel(seed=0)")
     limits = thresholds or Thresholds()
-    parts = [_drop(ds, limits.drop), _degradation(ds), _dispersion(ds)]
+    seeds = by_seed(ds, thresholds=limits)
     table = xr.Dataset(coords={"property": list(NAMES)})
-    for name in ("value", "turning", "loss_change", "above_start"):
-        array = xr.concat([part[name].drop_vars("step", errors="ignore") for part in parts], "property")
-        for column, ends in zip(COLUMNS[name], _interval(array, level), strict=True):
+    for name in COLUMNS:
+        for column, ends in zip(COLUMNS[name], _interval(seeds[name], level), strict=True):
             table[column] = ends
     table["threshold"] = "property", [getattr(limits, name) for name in NAMES]
     table["n"] = ds.sizes["seed"]
@@ -99,6 +98,25 @@ def verdicts(ds: xr.Dataset, *, thresholds: Thresholds | None = None, level: flo
     table["verdict"] = _decide(table)
     table["sentence"] = _sentences(table, level)
     return table
+
+
+def by_seed(ds: xr.Dataset, *, thresholds: Thresholds | None = None) -> xr.Dataset:
+    """Measure the numbers behind the three properties in every run, for comparisons that pair the seeds.
+
+    Args:
+        ds: A record, swept or not.
+        thresholds: Only that of the drop counts, for its turning step.
+
+    Returns:
+        Over [property, axes..., seed]: value (the number that `verdicts` takes the median of), turning (its step), and
+        the conditions loss_change and above_start, NaN where a property has none.
+
+    Source: DESIGN.md §6; tests/test_properties.py.
+    """
+    limits = thresholds or Thresholds()
+    parts = [_drop(ds, limits.drop), _degradation(ds), _dispersion(ds)]
+    names = xr.DataArray(list(NAMES), dims="property", name="property")
+    return xr.concat([part.drop_vars("step", errors="ignore") for part in parts], names)
 
 
 def _drop(ds: xr.Dataset, threshold: float) -> xr.Dataset:
