@@ -7,12 +7,14 @@ from functools import cache
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 import lab
-from lab.gradients import SPACES, Decomposition, decompose
+from lab.gradients import SPACES, Decomposition, decompose, log_prob_change, norms_and_cosine
 from tests import plain, worlds
-from tests.worlds import OBJECTIVES, POLICIES
+from tests.worlds import OBJECTIVES, POLICIES, draw
 
 
 def close(actual: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-10) -> None:
@@ -36,6 +38,150 @@ def test_the_two_terms_sum_to_the_gradient_of_the_whole_loss(policy, objective):
             scores = plain.logits(machine, theta[run], run).requires_grad_()
             loss = plain.total_loss(chosen, world.preferences, scores.log_softmax(-1), start, run)
             close(found.logit.sum(1)[run, None], torch.autograd.grad(loss, scores)[0][None])
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_finite_differences_of_the_loss_have_the_gradient(policy, objective):
+    """Central differences along random directions; their error falls with the square of the step, to 1e-7."""
+    world, loss = worlds.problem(), OBJECTIVES[objective]
+    machine, theta = worlds.policy(policy, world), worlds.state(policy, world)
+    start = world.target_log_prob
+    slope = decompose(machine, theta, loss, world.preferences, start).parameter.sum(1)
+    for seed in range(3):
+        direction = torch.nn.functional.normalize(draw(*theta.shape, seed=20 + seed), dim=-1)
+        for run in range(world.runs):
+
+            def total(step, run=run, direction=direction):
+                table = plain.log_probs(machine, theta[run] + step * direction[run], run)
+                return float(plain.total_loss(loss, world.preferences, table, start[run], run))
+
+            expected, step = float(slope[run] @ direction[run]), 1e-5
+            scale = max(abs(total(0)), float(slope[run].norm()))
+            assert abs((total(step) - total(-step)) / (2 * step) - expected) < 1e-7 * scale
+
+
+@pytest.mark.parametrize("scale", [1.0, 60.0])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_probabilities_sum_to_1_and_logit_gradients_to_0(policy, objective, scale):
+    world = worlds.problem()
+    machine, theta = worlds.policy(policy, world), worlds.state(policy, world, scale)
+    found = decompose(machine, theta, OBJECTIVES[objective], world.preferences, world.target_log_prob)
+    prob = found.log_prob.exp().sum(-1)
+    torch.testing.assert_close(prob, torch.ones_like(prob), rtol=1e-13, atol=0)
+    assert (found.logit.sum(-1).abs() <= 1e-14 * found.logit.abs().sum(-1)).all()
+    for space in SPACES:
+        assert not found.log_norm(space).isnan().any() and not (found.log_norm(space) == math.inf).any()
+        assert (found.cosine(space).isnan() == found.log_norm(space).isneginf().any(-1)).all()
+
+
+# --- What must not matter -------------------------------------------------------------------------------------------
+
+numbers = st.floats(-30, 30)
+tables = st.lists(numbers, min_size=18, max_size=18).map(lambda v: torch.tensor(v, dtype=torch.float64).view(1, 18))
+
+
+def measure(found: Decomposition) -> list[torch.Tensor]:
+    """Everything about a state that no relabelling may change, as plain numbers."""
+    sizes = [found.log_norm(space) for space in SPACES]
+    cosines = [found.cosine(space).nan_to_num(7.0) for space in SPACES]
+    return [*(size.exp().nan_to_num() for size in sizes), *cosines]
+
+
+def agree(first: Decomposition, second: Decomposition) -> None:
+    for one, other in zip(measure(first), measure(second), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def table_of(theta: torch.Tensor, pairs: lab.Preferences, start: torch.Tensor) -> Decomposition:
+    return decompose(lab.Tabular(3, 6), theta, lab.FlexDPO(0.3, 0.1), pairs, start)
+
+
+START = worlds.problem(1).target_log_prob
+
+
+@given(theta=tables, shift=st.lists(numbers, min_size=3, max_size=3))
+def test_a_shift_of_a_prompts_logits_changes_nothing(theta, shift):
+    moved = theta + torch.tensor(shift, dtype=torch.float64).repeat_interleave(6)
+    agree(*(table_of(at, worlds.preferences(), START) for at in (theta, moved)))
+
+
+@given(theta=tables, order=st.permutations(range(6)))
+def test_relabelled_responses_have_relabelled_gradients(theta, order):
+    """Response y of every prompt becomes response place[y]."""
+    pairs, order = worlds.preferences(), torch.tensor(order)
+    place = order.argsort()
+    again = lab.Preferences(pairs.prompt, place[pairs.chosen], place[pairs.rejected], pairs.weight)
+    one = table_of(theta, pairs, START)
+    other = table_of(theta.view(1, 3, 6)[..., order].flatten(1), again, START[..., order])
+    agree(one, other)
+    torch.testing.assert_close(one.logit[..., order], other.logit, rtol=1e-11, atol=1e-14)
+
+
+@given(theta=tables, share=st.floats(0, 1))
+def test_a_pair_given_twice_with_shared_weight_is_that_pair(theta, share):
+    """A share of 0 or 1 makes one of the two a pair of weight 0, which is as good as absent."""
+    pairs = worlds.preferences()
+    prompt, chosen, rejected = (torch.cat([m, m[:1]]) for m in (pairs.prompt, pairs.chosen, pairs.rejected))
+    weight = torch.cat([pairs.weight, pairs.weight[:1]])
+    weight[0], weight[-1] = share * pairs.weight[0], (1 - share) * pairs.weight[0]
+    agree(*(table_of(theta, p, START) for p in (pairs, lab.Preferences(prompt, chosen, rejected, weight))))
+
+
+@given(theta=tables, weight=st.floats(1e-3, 1e3))
+def test_only_relative_weights_count(theta, weight):
+    pairs = worlds.preferences()
+    scaled = lab.Preferences(pairs.prompt, pairs.chosen, pairs.rejected, weight * pairs.weight)
+    agree(*(table_of(theta, p, START) for p in (pairs, scaled)))
+
+
+@given(theta=tables)
+def test_swapped_pairs_swap_the_terms_of_a_symmetric_loss(theta):
+    """In the IPO loss at 1/(2 beta) -> 0 a swap turns the margin's sign, so chosen and rejected terms change places."""
+    pairs, loss = worlds.preferences(), lab.IPO(1e12)
+    back = lab.Preferences(pairs.prompt, pairs.rejected, pairs.chosen, pairs.weight)
+    one, other = (decompose(lab.Tabular(3, 6), theta, loss, p, START) for p in (pairs, back))
+    torch.testing.assert_close(one.logit.flip(1), other.logit, rtol=1e-9, atol=1e-9)
+
+
+# --- Measures -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-160, 1.0, 1e160, 1e300])
+def test_norms_and_cosines_neither_overflow_nor_underflow(size):
+    terms = size * torch.tensor([[[3.0, 4.0, 0.0], [-3.0, 4.0, 0.0]]], dtype=torch.float64)
+    for scale in (None, torch.full((1, 2, 1), 2 * size, dtype=torch.float64)):
+        log_norm, cosine = norms_and_cosine(terms, scale)
+        expected = torch.full((1, 2), math.log(5) + math.log(size), dtype=torch.float64)
+        torch.testing.assert_close(log_norm, expected, rtol=1e-14, atol=1e-14)
+        assert float(cosine[0]) == pytest.approx(7 / 25, rel=1e-14)
+
+
+def test_a_zero_gradient_has_norm_minus_infinity_no_cosine_and_a_zero_product():
+    log_norm, cosine = norms_and_cosine(torch.tensor([[[0.0, 0.0], [3.0, 4.0]]], dtype=torch.float64))
+    assert log_norm.tolist() == [[-math.inf, pytest.approx(math.log(5))]] and cosine.isnan().all()
+    world = worlds.problem()
+    found = decompose(lab.Tabular(3, 6), worlds.state("tabular", world), lab.SFT(), world.preferences, START)
+    for space in SPACES:
+        sign, log_size = found.inner(space)
+        assert (sign == 0).all() and log_size.isneginf().all()
+
+
+def test_a_change_of_logits_moves_log_probabilities_by_the_softmaxs_derivative():
+    scores, change = draw(2, 3, 6), draw(2, 3, 6, seed=1)
+    _, expected = torch.autograd.functional.jvp(lambda z: z.log_softmax(-1), scores, change)
+    torch.testing.assert_close(log_prob_change(scores.log_softmax(-1), change), expected, rtol=1e-12, atol=1e-14)
+
+
+def test_an_unknown_space_is_refused():
+    world = worlds.problem()
+    found = decompose(lab.Tabular(3, 6), worlds.state("tabular", world), lab.SFT(), world.preferences, START)
+    for ask in (found.log_norm, found.cosine, found.inner):
+        with pytest.raises(
+            ValueError, match=r"space is 'logits'; allowed are log_probability, probability, logit, par"
+        ):
+            ask("logits")
 
 
 # --- Exact gradients in 300 digits ---------------------------------------------------------------------------------
