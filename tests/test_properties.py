@@ -252,7 +252,7 @@ def test_the_sentences_of_absence_read_well():
     found = properties.measure(planted(NONE, through((0, np.log(0.45)), (100, np.log(0.04)))))
     assert "no peak before the end" in found.degradation.sentence
     # Unseen mass goes from 0.10 to 0.01.
-    assert "0.090 below its start (0.090 to 0.090); no minimum before the end" in found.dispersion.sentence
+    assert " and 0.090 below its start (0.090 to 0.090); no minimum before the end" in found.dispersion.sentence
     assert "past the threshold" not in found.drop.sentence
     less = properties.measure(planted(through((0, 0.02), (100, 0.5)), np.log(np.full((SEEDS, STEPS), 0.3))))
     assert "log π⁻ fell 3.2 nats less than log π⁺ rose" in less.drop.sentence
