@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 # The pair whose states are drawn: a surface belongs to one pair and its reference.
 PAIR = 0
 TERMS = ("chosen", "rejected")
-MESSAGE = "A table moves towards the chosen response from every state; a network under the same optimiser often turns back"
+MESSAGE = (
+    "A table moves towards the chosen response from every state; a network under the same optimiser often turns back"
+)
 NONE_TURNS = "A table moves towards the chosen response from every state; so does this network"
 # π⁺ is drawn as it is, from the edge on; π⁻ as log10, for it falls by thirty powers of ten.
 EDGE = 0.004
