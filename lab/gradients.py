@@ -180,8 +180,13 @@ def decompose(
 
 
 def log_prob_change(log_prob: Tensor, logit_change: Tensor) -> Tensor:
-    """Return the first-order change of log pi for a change dz of the logits: dz - sum_y pi dz, [..., response]."""
-    return logit_change - (log_prob.exp() * logit_change).sum(-1, keepdim=True)
+    """Return the first-order change of log pi for a change dz of the logits: dz - sum_y pi dz, [..., response].
+
+    dz is first taken relative to that of the likeliest response, which cancels from the formula: near probability 1
+    both its terms would be nearly equal, and the sign of a small change lost.
+    """
+    change = logit_change - torch.take_along_dim(logit_change, log_prob.argmax(-1, keepdim=True), -1)
+    return change - (log_prob.exp() * change).sum(-1, keepdim=True)
 
 
 def _known(space: str) -> str:

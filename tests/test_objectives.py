@@ -169,6 +169,34 @@ def test_betas_define_implicit_rewards():
 
 
 @pytest.mark.parametrize(
+    ("objective", "loss", "slope"),
+    [
+        (lab.DPO(0.1), math.log1p(math.exp(-0.6)), -0.1 / (1 + math.exp(0.6))),
+        (lab.SLiC(0.1), 0.4, -0.1),
+        (lab.IPO(0.1), 1.0, 2.0),
+    ],
+)
+def test_losses_at_a_log_ratio_margin_of_6(objective, loss, slope):
+    pairs = pair(-1.0, -9.0, -3.0, -5.0)
+    assert float(pairs.log_ratio_margin) == 6
+    assert float(objective.loss(pairs)) == pytest.approx(loss, rel=1e-14)
+    chosen, rejected = objective.response_weights(pairs)
+    assert float(chosen) == pytest.approx(slope, rel=1e-14) and float(rejected) == pytest.approx(-slope, rel=1e-14)
+
+
+def test_losses_of_four_pairs_worked_by_hand():
+    """Log-ratios (.2, -.1, .2, -.1) and (-.3, .3, -.2, .2), so h = (.5, -.4, .4, -.3); IPO: mean of (h - 5)^2."""
+    rows = [(-2, -3.1, -1.4, -2.5), (-3.5, -2, -2.8, -1.9), (-2.2, -3, -1.6, -2.4), (-3.2, -2.3, -2.6, -2.1)]
+    pairs = PairLogProbs(*(torch.tensor([row], dtype=torch.float64) for row in rows))
+    margins = [0.05, -0.04, 0.04, -0.03]
+    assert (0.1 * pairs.log_ratio_margin)[0].tolist() == pytest.approx(margins, abs=1e-15)
+    dpo = sum(math.log1p(math.exp(-m)) for m in margins) / 4
+    assert float(lab.DPO(0.1).loss(pairs).mean()) == pytest.approx(dpo, rel=1e-14) == pytest.approx(0.690853, abs=5e-7)
+    ipo = (4.5**2 + 5.4**2 + 4.6**2 + 5.3**2) / 4
+    assert float(lab.IPO(0.1).loss(pairs).mean()) == pytest.approx(ipo, rel=1e-13) == pytest.approx(24.665, abs=5e-7)
+
+
+@pytest.mark.parametrize(
     ("make", "kind", "message"),
     [
         (lambda: lab.DPO(0), ValueError, r"beta is 0; allowed are finite numbers > 0"),
