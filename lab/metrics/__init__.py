@@ -1,6 +1,6 @@
 """Quantities of a record: each formula once, a dataset in and a labelled array out."""
 
-from lab.metrics.gainers import gainers, mass_gain
+from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
     gradient_cosine,
     gradient_log_norm,
@@ -28,7 +28,16 @@ from lab.metrics.pairs import (
     rejected_prob,
     total_loss,
 )
-from lab.metrics.probabilities import entropy, kl_from_reference, log_unseen_mass, prob, unseen_mask, unseen_mass
+from lab.metrics.probabilities import (
+    entropy,
+    kl_from_reference,
+    log_ratio,
+    log_unseen_mass,
+    prob,
+    unseen_mask,
+    unseen_mass,
+)
+from lab.metrics.pushes import log_push_ratio, total_push
 from lab.metrics.steps import chosen_per_rejected_nat
 
 __all__ = [
@@ -43,8 +52,11 @@ __all__ = [
     "gainers",
     "gradient_cosine",
     "gradient_log_norm",
+    "growth_rank_correlation",
     "kl_from_reference",
     "log_gradient_ratio",
+    "log_push_ratio",
+    "log_ratio",
     "log_ratio_margin",
     "log_unseen_mass",
     "margin",
@@ -63,6 +75,7 @@ __all__ = [
     "remaining_push",
     "response_kind",
     "total_loss",
+    "total_push",
     "unseen_mask",
     "unseen_mass",
     "when_reached",

@@ -5,24 +5,93 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from lab.metrics.probabilities import exp, label, unseen_mask
+from lab.metrics.probabilities import exp, label, log_ratio, unseen_mask
 
 
-def mass_gain(ds: xr.Dataset) -> xr.DataArray:
+def mass_gain(ds: xr.Dataset, *, since: xr.DataArray | None = None) -> xr.DataArray:
     """Compute the mass that each response has gained at the last step.
 
-    π_last(y|x) - π_ref(y|x)
+    π_last(y|x) - π_ref(y|x), or minus π_since(y|x)
 
     Args:
         ds: A record.
+        since: Recorded steps from which the gain counts [axes of the record], such as `properties.turning_point` of
+            a curve; the reference if None.
 
     Returns:
-        [..., prompt, response], unreduced; sums to 0 over the responses.
+        [..., prompt, response], unreduced; sums to 0 over the responses. NaN for a run whose `since` is not finite.
 
-    Source: own definition; tests/test_metrics.py.
+    Raises:
+        ValueError: If `since` holds a step that is not recorded.
+
+    Source: own definition; tests/test_metrics.py, tests/test_metrics_gainers.py.
     """
-    gain = exp(ds["log_prob"].isel(step=-1, drop=True)) - exp(ds["reference_log_prob"])
+    before = ds["reference_log_prob"]
+    if since is not None:
+        there = xr.apply_ufunc(np.isfinite, since)
+        steps = since.where(there, ds["step"].values[0])
+        unknown = np.setdiff1d(steps.values, ds["step"].values)
+        if unknown.size:
+            raise ValueError(
+                f"since holds step {unknown[0]:g}, which is not recorded; the record has {ds.sizes['step']} steps from "
+                f"{ds['step'].values[0]} to {ds['step'].values[-1]}. Take a step of ds.step, or record more often."
+            )
+        before = ds["log_prob"].sel(step=steps).drop_vars("step").where(there)
+    gain = exp(ds["log_prob"].isel(step=-1, drop=True)) - exp(before)
     return label(gain, "mass_gain", "gained mass", "1")
+
+
+def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None) -> xr.DataArray:
+    """Correlate how much responses grew with how likely they were: do the rich get richer?
+
+    Spearman's ρ over the responses of a prompt, between log π_last - log π_ref and log π_ref, averaged over prompts
+
+    Above 0 the likelier responses grew by a larger factor; at 0 growth does not depend on where a response started;
+    a gained mass instead of a factor would be larger for the likelier ones even if all grew alike.
+
+    Args:
+        ds: A record.
+        among: Which responses are compared [prompt, response], the unseen ones if None; a prompt with fewer than three
+            does not count.
+
+    Returns:
+        [...], from -1 to 1; NaN where no prompt counts, or all of its responses are alike.
+
+    Raises:
+        ValueError: If no prompt has three responses to compare.
+
+    Source: own definition; tests/test_metrics_gainers.py.
+    """
+    growth = log_ratio(ds).isel(step=-1, drop=True)
+    dims = [dim for dim in growth.dims if dim not in ("prompt", "response")]
+    start = ds["reference_log_prob"].broadcast_like(growth)
+    compared = unseen_mask(ds) if among is None else among
+    mask = compared.transpose("prompt", "response").values.astype(bool)
+    prompts = np.flatnonzero(mask.sum(-1) >= 3)
+    if not prompts.size:
+        raise ValueError(
+            f"no prompt has three responses to compare: {mask.sum(-1).tolist()}. Mark more of them in `among`."
+        )
+    columns = []
+    for prompt in prompts:
+        grew, began = (
+            _centred_ranks(array.transpose(*dims, "prompt", "response").values[..., prompt, mask[prompt]])
+            for array in (growth, start)
+        )
+        with np.errstate(invalid="ignore"):
+            columns.append((grew * began).sum(-1) / np.sqrt((grew**2).sum(-1) * (began**2).sum(-1)))
+    frame = growth.isel(prompt=0, response=0, drop=True)
+    correlation = frame.copy(data=np.mean(columns, axis=0))
+    return label(correlation, "growth_rank_correlation", "rank correlation of growth and reference probability", "1")
+
+
+def _centred_ranks(values: np.ndarray) -> np.ndarray:
+    """Count along the last axis how many values lie below each, less those above: twice the ranks, centred.
+
+    Equal values share theirs; NaN makes all ranks of its row NaN.
+    """
+    one, other = values[..., :, None], values[..., None, :]
+    return np.sign(one - other).sum(-1)
 
 
 def gainers(ds: xr.Dataset) -> xr.Dataset:

@@ -40,6 +40,23 @@ def prob(ds: xr.Dataset) -> xr.DataArray:
     return label(exp(ds["log_prob"]), "prob", "probability", "1")
 
 
+def log_ratio(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the log-ratio of every response.
+
+    log π(y|x) - log π_ref(y|x)
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, prompt, response] in nats, unreduced.
+
+    Source: DESIGN.md §3; tests/test_metrics_gainers.py.
+    """
+    ratio = (ds["log_prob"] - ds["reference_log_prob"]).transpose(*ds["log_prob"].dims)
+    return label(ratio, "log_ratio", "log-ratio", "nats")
+
+
 def unseen_mask(ds: xr.Dataset) -> xr.DataArray:
     """Mark the responses that no pair of their prompt names.
 
