@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from figures.machinery import Drawing, Figure, Page
+from figures.machinery.page import wrap
 from lab import plots
 
 LINE = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
@@ -37,6 +38,14 @@ def test_headline_panels_and_foot_keep_clear_of_each_other(page):
     assert top.y1 <= figure.bbox.y1 and bottom.y0 >= 0
     assert max(top.x1, bottom.x1, *(box.x1 for box in panels)) <= figure.bbox.x1
     assert figure.get_size_inches()[0] == plots.context(page.width).width
+    figure.set_dpi(200)  # letters are wider where they are fitted to more pixels
+    assert max(text.get_window_extent().x1 for text in texts(figure)) <= figure.bbox.x1
+
+
+def test_the_last_line_of_a_headline_is_no_single_word():
+    lines = wrap(TITLE, size=12, weight="bold", width=8)
+    assert " ".join(lines) == TITLE and len(lines) == 2
+    assert len(lines[1]) > len(lines[0]) / 2
 
 
 def test_a_mosaic_takes_another_message(page):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#6a6a6a"
+SLACK = 0.98  # letters fitted to pixels may run a little wider than their outlines
 Share = bool | Literal["none", "all", "row", "col"]
 
 
@@ -118,8 +120,8 @@ class Page:
         size = chosen.font_size
         figure = Figure(figsize=(chosen.width, chosen.width * aspect), layout="constrained")
         FigureCanvasAgg(figure)
-        headline = wrap(title or self.title, figure, size=1.25 * size, weight="bold", width=chosen.width - 0.2)
-        foot = wrap(self._foot(note), figure, size=0.72 * size, weight="normal", width=chosen.width - 0.2)
+        headline = wrap(title or self.title, size=1.25 * size, weight="bold", width=chosen.width - 0.2)
+        foot = wrap(self._foot(note), size=0.72 * size, weight="normal", width=chosen.width - 0.2)
         above = (len(headline) * 1.25 * 1.25 * size + 0.8 * size) / 72
         below = (len(foot) * 0.72 * 1.3 * size + 0.6 * size) / 72
         height = above + chosen.width * aspect + below
@@ -150,12 +152,11 @@ class Page:
         return "   ·   ".join(part for part in (quick, shown, note) if part)
 
 
-def wrap(text: str, figure: Figure, *, size: float, weight: str, width: float) -> list[str]:
-    """Break a text into lines that fit a width.
+def wrap(text: str, *, size: float, weight: str, width: float) -> list[str]:
+    """Break a text into lines that fit a width, as few and as even as possible.
 
     Args:
         text: The words; a line break in it stays.
-        figure: A figure on an Agg canvas, to measure with.
         size: Font size in points.
         weight: Font weight.
         width: Width in inches.
@@ -163,22 +164,35 @@ def wrap(text: str, figure: Figure, *, size: float, weight: str, width: float) -
     Returns:
         The lines.
     """
-    probe = figure.text(0, 0, "", fontsize=size, fontweight=weight)
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
 
-    def fits(words: str) -> bool:
-        probe.set_text(words)
-        return probe.get_window_extent(renderer).width <= width * figure.dpi
+    font = FontProperties(weight=weight)
 
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        current = ""
-        for word in paragraph.split(" "):
-            longer = f"{current} {word}" if current else word
-            if current and not fits(longer):
-                lines.append(current.strip())
-                longer = word
-            current = longer
-        lines.append(current.strip())
-    probe.remove()
+    @cache
+    def run(word: str) -> float:
+        # Outlines, not pixels: at few dots per inch, letters are fitted to them and measure too little. The bars keep
+        # blanks from being cut off.
+        return TextPath((0, 0), f"|{word}|", size=size, prop=font).get_extents().width
+
+    def length(words: list[str]) -> float:
+        return sum(run(word) - run("") for word in words) + (len(words) - 1) * (run(" ") - run(""))
+
+    def broken(share: float) -> list[str]:
+        lines: list[list[str]] = []
+        for paragraph in text.split("\n"):
+            lines.append([])
+            for word in paragraph.split(" "):
+                if lines[-1] and length([*lines[-1], word]) > share * SLACK * width * 72:
+                    lines.append([])
+                lines[-1].append(word)
+        return [" ".join(words).strip() for words in lines]
+
+    lines = broken(1.0)
+    # The narrowest width with as many lines leaves no single word alone on the last one.
+    for share in (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55):
+        narrower = broken(share) if len(lines) > 1 else lines
+        if len(narrower) > len(lines):
+            break
+        lines = narrower
     return lines
