@@ -35,11 +35,13 @@ def house(tmp_path, monkeypatch):
         "lab/room/two.py": "from .one import A\nfrom ..middle import f",
         "lab/room/look.mplstyle": "font.size: 9",
         "lab/alone.py": "",
-        "scripts/_shared.py": "import lab\nlab.middle.f()",
-        "scripts/one.py": "from scripts._shared import x\nimport numpy",
+        "scripts/layouts/__init__.py": "",
+        "scripts/layouts/grid.py": "import lab\nlab.middle.f()\nfrom scripts.layouts import cells",
+        "scripts/layouts/cells.py": "",
+        "scripts/one.py": "from scripts.layouts.grid import x\nimport numpy",
         "scripts/facade.py": "from lab import VALUE",
-        "scripts/tools/deep.py": "",
-        "scripts/uses_tools.py": "from scripts.tools import deep",
+        "scripts/tools/__init__.py": "from lab import low",
+        "scripts/uses_tools.py": "from scripts.tools import low",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -67,9 +69,9 @@ def test_sources_follow_imports_wherever_they_stand(house, start, rests_on):
     assert list(sources.sources(start)) == rests_on
 
 
-def test_a_script_rests_on_what_it_imports_and_on_modules_beside_it(house):
+def test_a_script_rests_on_what_it_imports_and_on_modules_below_it(house):
     assert list(sources.sources(house / "scripts" / "one.py")) == [
-        "lab/low.py", "lab/middle.py", "scripts/_shared.py", "scripts/one.py"
+        "lab/low.py", "lab/middle.py", "scripts/layouts/cells.py", "scripts/layouts/grid.py", "scripts/one.py"
     ]  # fmt: skip
     assert list(sources.sources(house / "scripts" / "uses_tools.py")) == ["scripts/uses_tools.py"]
 

@@ -19,13 +19,14 @@ PACKAGE = Path(lab.__file__).resolve().parent
 
 
 def sources(*starts: str | Path) -> dict[str, str]:
-    """Follow the imports of modules and files through the package, and to the files beside a start outside it.
+    """Follow the imports of modules and files through the package.
 
     A package counts whole, with the data files in it: its names are imported lazily. So does `lab` itself when a
     name is taken from it that is no module.
 
     Args:
-        starts: Module names, such as "lab.experiments.running", or Python files outside the package.
+        starts: Module names, such as "lab.experiments.running", or Python files outside the package. A file counts
+            what it imports by the name of its own folder, but of a package there only the module that is named.
 
     Returns:
         sha256 of each file, by its path from the folder above the package (a start outside it by its bare name).
@@ -100,12 +101,17 @@ def _files(name: str) -> list[Path]:
 
 
 def _beside(name: str, file: Path) -> list[Path]:
-    """Return the module that lies in the same folder outside the package, such as one that two figures share."""
-    if file.is_relative_to(PACKAGE):
+    """Return the module in the same folder, or below it, that a file outside the package imports."""
+    folders = () if file.is_relative_to(PACKAGE) else (file.parent, *file.parent.parents)
+    top, *parts = name.split(".")
+    place = next((folder for folder in folders if folder.name == top), None)
+    if place is None:
         return []
-    parts = name.split(".")
-    found = file.parent / f"{parts[1] if parts[0] == file.parent.name and parts[1:] else parts[0]}.py"
-    return [found] if found.is_file() else []
+    for part in parts:
+        place = place / part
+        if place.with_suffix(".py").is_file():
+            return [place.with_suffix(".py")]
+    return []
 
 
 def _whole(folder: Path) -> list[Path]:
