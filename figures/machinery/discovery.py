@@ -89,7 +89,7 @@ def load(name: str, folder: Path) -> Figure:
     if not isinstance(figure, Figure):
         raise TypeError(
             f"{place.name} has {'no FIGURE' if figure is None else f'a FIGURE of type {type(figure).__name__}'}; "
-            "a figure file ends with FIGURE = Figure(title=..., paper=..., lines={...}, draw=draw); what several figures "
-            f"share lies in {folder.name}/layouts."
+            "a figure file ends with FIGURE = Figure(title=..., paper=..., lines={...}, draw=draw); "
+            f"what several figures share lies in {folder.name}/layouts."
         )
     return figure
