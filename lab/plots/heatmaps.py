@@ -59,7 +59,7 @@ def heat_map(
         if text:
             # White on the darker half of the grey, as for 0.08 on the usual scale.
             shade = "white" if norm(shown[row, column]) > (0.5 if linear else 0.7258) else "#333333"
-            ax.text(column, row, text, ha="center", va="center", fontsize="xx-small", color=shade)
+            ax.text(column, row, text, ha="center", va="center", fontsize="x-small", color=shade)
     for prompt, chosen, rejected in pairs:
         outline(prompt, chosen, ax, role=CHOSEN)
         outline(prompt, rejected, ax, role=REJECTED)
