@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 
 import lab
 from figures.machinery import Drawing, Figure, Page
-from lab import gradients, metrics, plots
+from lab import metrics, plots
 from lab.properties import Thresholds
 
 if TYPE_CHECKING:
@@ -120,6 +119,11 @@ def _plane(ds: xr.Dataset, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, np.n
     Returns log10 |∂ℓ/∂π| of each term, [y, x], and how a plain gradient step moves π⁺ and log10 π⁻ there; NaN where
     the two probabilities exceed 1.
     """
+    # Only where it is needed: naming a figure must not wait for torch.
+    import torch
+
+    from lab import gradients
+
     start = ds.isel(seed=0, prompt=int(ds["pair_prompt"][PAIR]))
     reference = torch.from_numpy(start["reference_log_prob"].values)
     own = [int(ds[term][PAIR]) for term in TERMS]
