@@ -1,0 +1,13 @@
+"""The four scenarios under IPO: chosen, rejected and unseen probability over the steps."""
+
+from __future__ import annotations
+
+from figures.layouts.scenarios import draw_scenarios
+from figures.machinery import Figure
+
+FIGURE = Figure(
+    title="IPO: the chosen response stays at its peak in all four scenarios; unseen responses still gain mass in s2",
+    paper="3D-Properties, figure of the four scenarios for IPO",
+    lines={"ipo": "mlp s1,s2,s3,s4 ipo beta=0.1 adam lr=1e-3 steps=500 seeds=24"},
+    draw=draw_scenarios,
+)
