@@ -34,24 +34,25 @@ def sources(*starts: str | Path) -> dict[str, str]:
     Raises:
         ValueError: A start is neither a module of the package nor a file.
     """
+    now = _snapshot(PACKAGE)
+    seen: dict[Path, None] = {}
     waiting: list[Path] = []
     for start in starts:
         if isinstance(start, Path):
             waiting.append(start.resolve())
             continue
-        found = _files(start)
-        if not found:
+        inside = _reach(start, PACKAGE, now)
+        if not inside:
             raise ValueError(f"'{start}' is no module of the package {PACKAGE.name}; give one, or the path of a file.")
-        waiting += found
-    seen: dict[Path, None] = {}
+        seen |= dict.fromkeys(inside)
     while waiting:
         file = waiting.pop()
         if file in seen:
             continue
         seen[file] = None
-        if file.suffix == ".py":
-            for name in _imported(file, file.stat().st_mtime_ns):
-                waiting += _files(name) or _beside(name, file)
+        for name in _imported(file, file.stat().st_mtime_ns):
+            seen |= dict.fromkeys(_reach(name, PACKAGE, now))
+            waiting += _beside(name, file)
     return {_name(file): _hash(file, file.stat().st_mtime_ns) for file in sorted(seen)}
 
 
@@ -66,6 +67,26 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "none"
+
+
+def _snapshot(package: Path) -> tuple[tuple[str, int], ...]:
+    """Return every source file with its time of change: what follows from them holds until one differs."""
+    return tuple(sorted((str(file), file.stat().st_mtime_ns) for file in _whole(package)))
+
+
+@lru_cache(maxsize=256)
+def _reach(name: str, _package: Path, _now: tuple[tuple[str, int], ...]) -> tuple[Path, ...]:
+    """Follow the imports from one dotted name of the package; nothing for a name of another."""
+    seen: dict[Path, None] = {}
+    waiting = _files(name)
+    while waiting:
+        file = waiting.pop()
+        if file in seen:
+            continue
+        seen[file] = None
+        if file.suffix == ".py":
+            waiting += [found for each in _imported(file, file.stat().st_mtime_ns) for found in _files(each)]
+    return tuple(seen)
 
 
 @lru_cache(maxsize=1024)
