@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lab.plots.bar_charts import bars
+    from lab.plots.cell_maps import cell_map
     from lab.plots.contexts import CONTEXTS, STYLE_FILE, context, style
     from lab.plots.curves import curve, level, moment
     from lab.plots.heatmaps import heat_map, outline
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from lab.plots.roles import (
         CHOSEN,
         FAMILIES,
+        KINDS,
         OBJECTIVES,
         OPTIMIZERS,
         POLICIES,
@@ -34,12 +36,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bar_charts": ("bars",),
+    "cell_maps": ("cell_map",),
     "curves": ("curve", "level", "moment"),
     "heatmaps": ("heat_map", "outline"),
     "labels": ("end_label", "end_labels"),
     "panels": ("panel", "power", "powers_of_ten", "same_limits", "share_labels"),
     "roles": (
-        "CHOSEN", "FAMILIES", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED", "RESPONSES",
+        "CHOSEN", "FAMILIES", "KINDS", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED", "RESPONSES",
         "SCENARIOS", "UNSEEN", "Role", "role",
     ),
     "contexts": ("CONTEXTS", "STYLE_FILE", "context", "style"),
@@ -49,10 +52,10 @@ _HOMES = {
 _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "CHOSEN", "CONTEXTS", "FAMILIES", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED", "RESPONSES",
-    "SCENARIOS", "STYLE_FILE", "UNSEEN", "Role", "Summary", "arrows", "bars", "context", "curve", "end_label",
-    "end_labels", "heat_map", "level", "moment", "outline", "over_seeds", "panel", "path", "power", "powers_of_ten",
-    "role", "same_limits", "share_labels", "style", "surface", "table",
+    "CHOSEN", "CONTEXTS", "FAMILIES", "KINDS", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED",
+    "RESPONSES", "SCENARIOS", "STYLE_FILE", "UNSEEN", "Role", "Summary", "arrows", "bars", "cell_map", "context",
+    "curve", "end_label", "end_labels", "heat_map", "level", "moment", "outline", "over_seeds", "panel", "path",
+    "power", "powers_of_ten", "role", "same_limits", "share_labels", "style", "surface", "table",
 ]  # fmt: skip
 
 

@@ -43,6 +43,13 @@ REFERENCE = Role("reference", "#8A8A8A", "solid", width=0.5, marker=".")
 # The three kinds of response that share a panel, and the reference that may stand beside them.
 RESPONSES: dict[str, Role] = {"chosen": CHOSEN, "rejected": REJECTED, "unseen": UNSEEN}
 
+# The three kinds of unseen response, apart: what another prompt's pair makes of it.
+KINDS: dict[str, Role] = {
+    "chosen elsewhere": Role("chosen elsewhere", "#450F5C", "dashdot", marker="D"),
+    "rejected elsewhere": Role("rejected elsewhere", "#CC7018", "dashed", marker="s"),
+    "never named": Role("never named", "#838383", "dotted", marker="^"),
+}
+
 OBJECTIVES: dict[str, Role] = {
     "dpo": Role("DPO", "#2700EB", "solid", marker="o"),
     "flex": Role("Flex-DPO", "#7A0000", "dashed", marker="s"),
@@ -73,6 +80,7 @@ POLICIES: dict[str, Role] = {
 
 FAMILIES: dict[str, dict[str, Role]] = {
     "responses": {**RESPONSES, "reference": REFERENCE},
+    "kinds": KINDS,
     "objectives": OBJECTIVES,
     "optimizers": OPTIMIZERS,
     "scenarios": SCENARIOS,
