@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -149,6 +150,24 @@ def test_slic_at_its_corner_has_no_push():
     at = pair(0.0, -2.0, 0.0, 0.0)
     for weights in (lab.SLiC(0.5).response_weights(at), Objective.response_weights(lab.SLiC(0.5), at)):
         assert [float(weight) for weight in weights] == [0, 0]
+
+
+@dataclass(frozen=True)
+class Clipped(Objective):
+    """A ratio to the sampler's policy, clipped: what a policy-gradient objective reads from the third table."""
+
+    def loss(self, pairs: PairLogProbs) -> torch.Tensor:
+        assert pairs.sampler_chosen is not None and pairs.sampler_rejected is not None
+        better, worse = (pairs.chosen - pairs.sampler_chosen).exp(), (pairs.rejected - pairs.sampler_rejected).exp()
+        return worse.clamp(min=0.8) - better.clamp(max=1.2)
+
+
+def test_an_objective_may_read_the_samplers_log_probabilities():
+    values = (-1.0, -2.0, -1.5, -1.5, -1.1, -2.1)
+    with torch.inference_mode():
+        pairs = PairLogProbs(*(torch.tensor([[value]], dtype=torch.float64) for value in values))
+        chosen, rejected = Clipped().response_weights(pairs)
+    assert float(chosen) == pytest.approx(-math.exp(0.1)) and float(rejected) == pytest.approx(math.exp(0.1))
 
 
 def test_flex_with_equal_betas_is_dpo_and_a_sum_of_one_is_itself():
