@@ -9,6 +9,7 @@ from lab.metrics.gradients import (
     remaining_push,
 )
 from lab.metrics.kinds import KINDS, mass_by_kind, response_kind
+from lab.metrics.laws import flow_time, interference, step_change, unseen_change
 from lab.metrics.levels import when_reached
 from lab.metrics.pairs import (
     accuracy,
@@ -49,10 +50,12 @@ __all__ = [
     "chosen_per_rejected_nat",
     "chosen_prob",
     "entropy",
+    "flow_time",
     "gainers",
     "gradient_cosine",
     "gradient_log_norm",
     "growth_rank_correlation",
+    "interference",
     "kl_from_reference",
     "log_gradient_ratio",
     "log_push_ratio",
@@ -74,8 +77,10 @@ __all__ = [
     "rejected_prob",
     "remaining_push",
     "response_kind",
+    "step_change",
     "total_loss",
     "total_push",
+    "unseen_change",
     "unseen_mask",
     "unseen_mass",
     "when_reached",
