@@ -335,9 +335,13 @@ def test_a_picture_that_is_not_ours_is_said(tmp_path, content, name, said):
 def test_the_list_shows_state_and_loads_nothing_heavy(drawn):
     code, said = call(drawn[0], "--list")
     assert code == 0
-    row = next(line for line in said.splitlines() if line.startswith(" pair"))
-    assert tiny_figures.words_of(row)[1:3] == ["fresh", "3"] and "Toy, figure 1" in row
-    assert next(line for line in said.splitlines() if line.startswith(" diverging")).split()[1] == "failed"
+    lines = said.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("pair"))
+    name, state, seeds, last = tiny_figures.words_of(lines[at])
+    assert (name, state, seeds) == ("pair", "fresh", "3 seeds") and re.fullmatch(r"[\d.]+ s", last)
+    assert [line.strip() for line in lines[at + 1 : at + 3]] == ["What pair shows", "Toy, figure 1"]
+    assert next(line for line in lines if line.startswith("diverging")).split()[1] == "failed"
+    assert "cannot import name 'Figur'" in next(line for line in lines if line.startswith("unreadable"))
     check = (
         "import sys; from figures.machinery.commands import main\n"
         "try: main(['--list'])\n"
@@ -363,4 +367,7 @@ def test_settings_say_where_things_go(tmp_path):
     assert Settings(folder=tmp_path).place == tmp_path / "out"
     assert Settings(folder=tmp_path, quick=True).place == tmp_path / "out" / "quick"
     assert Settings(folder=tmp_path, out=tmp_path / "x", quick=True).place == tmp_path / "x"
+    assert Settings(folder=tmp_path).publishes
+    for other in ({"quick": True}, {"seeds": 30}, {"width": "paper"}, {"device": "cuda"}, {"out": tmp_path}):
+        assert not Settings(folder=tmp_path, **other).publishes
     assert os.path.samefile(Settings().folder, tiny_figures.ROOT / "figures")

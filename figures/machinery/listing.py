@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 from rich.text import Text
 
 from figures.machinery.discovery import load
@@ -17,29 +16,29 @@ STATES = {"fresh": "green", "out of date": "yellow", "failed": "bold red"}
 
 
 def overview(plans: Sequence[Plan], settings: Settings, out: Console) -> None:
-    """Print one row a figure: name, state, seeds, last time, message, paper figure.
+    """Print each figure: name, state, seeds, last time; below it what it shows and which paper figure it is.
 
     Args:
         plans: The figures.
         settings: What was asked for.
         out: Where to print.
     """
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in ("figure", "state", "seeds", "last time"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("shows", ratio=3)
-    table.add_column("paper", ratio=2)
+    width = max((len(each.name) for each in plans), default=0)
     for each in plans:
-        state = Text(each.state.word, style=STATES.get(each.state.word, ""))
+        row = Text(f"{each.name:<{width}}  ", style="bold")
+        row.append(f"{each.state.word:<11}", style=STATES.get(each.state.word, "not bold"))
         if each.broken is not None:
-            table.add_row(each.name, state, "", "", Text(each.broken.text), "")
+            out.print(row.append(f"  {each.broken.text}", style="not bold"))
             continue
         figure = load(each.name, settings.folder)
         seeds = sorted({int(line.value("seeds")) for line in settings.experiments(figure).values()})
-        spent = each.state.record.get("wall_seconds", {})
-        last = f"{sum(spent.values()):.1f} s" if spent else "–"
-        table.add_row(each.name, state, ", ".join(map(str, seeds)), last, Text(figure.title), Text(figure.paper or "–"))
-    out.print(table, soft_wrap=False)
+        spent = sum(each.state.record.get("wall_seconds", {}).values())
+        last = f"{spent:.1f} s" if spent else "no time yet"
+        out.print(row.append(f"  {', '.join(map(str, seeds))} seeds  {last}", style="not bold"))
+        out.print(Padding(Text(figure.title), (0, 0, 0, 4), expand=False), soft_wrap=False)
+        out.print(
+            Padding(Text(figure.paper or "in no paper", style="dim"), (0, 0, 0, 4), expand=False), soft_wrap=False
+        )
 
 
 def reasons(plans: Sequence[Plan], settings: Settings, out: Console) -> None:

@@ -19,7 +19,7 @@ LOOK_EVERY = 0.1  # seconds between two looks at the workers' progress
 
 @dataclass(eq=False)
 class _Item:
-    """An experiment or a figure on its way; `tries` counts the workers that died over it."""
+    """An experiment or a figure: `flies` while a worker is at it, `tries` counts the workers that died over it."""
 
     name: str
     is_run: bool
@@ -27,6 +27,7 @@ class _Item:
     slot: int = 0
     share: float = 0.0
     tries: int = 0
+    flies: bool = False
     answer: Answer | None = None
     needs: list[_Item] = field(default_factory=list)
 
@@ -48,15 +49,18 @@ class Progress:
         items = (*self._runs.values(), *self._figures.values())
         return sum(item.cost * (1.0 if item.answer else item.share) for item in items)
 
-    def training(self) -> dict[str, float]:
-        """Return the finished share of the experiments of each figure that waits for some."""
-        shares = {}
-        for name, item in self._figures.items():
-            open_runs = [need for need in item.needs if not need.answer]
-            if item.answer is None and any(need.share > 0 for need in open_runs):
+    @property
+    def now(self) -> str:
+        """What is worked on: figures being drawn, and figures whose experiments run, with their finished share."""
+        said = []
+        for item in self._figures.values():
+            if item.flies:
+                said.append(f"drawing {item.name}")
+            elif item.answer is None and any(need.flies for need in item.needs):
                 total = sum(need.cost for need in item.needs)
-                shares[name] = sum(need.cost * (1.0 if need.answer else need.share) for need in item.needs) / total
-        return shares
+                share = sum(need.cost * (1.0 if need.answer else need.share) for need in item.needs) / total
+                said.append(f"training {item.name} {share:.0%}")
+        return ", ".join(said[:3]) + (" ..." if len(said) > 3 else "")
 
 
 def carry_out(
@@ -142,6 +146,7 @@ class _Pool:
         for item in sorted((item for item in ready if item not in flying), key=lambda item: item.tries):
             room = 1 if item.tries or alone else self._settings.jobs
             if len(self._flying) < room:
+                item.flies = True
                 self._flying[self._submit(item)] = item
                 alone = alone or bool(item.tries)
         done, _ = wait(self._flying, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED)
@@ -178,6 +183,7 @@ class _Pool:
 
     def _collect(self, future: Future[Answer]) -> _Item:
         item = self._flying.pop(future)
+        item.flies = False
         problem = future.exception()
         if problem is None:
             item.answer = future.result()
@@ -202,6 +208,7 @@ class _Pool:
         lost = list(self._flying.values())
         self._flying.clear()
         for item in lost:
+            item.flies = False
             self._count(item)
         assert self._pool is not None
         self._pool.shutdown(wait=True, cancel_futures=True)

@@ -68,12 +68,11 @@ class Report:
 
     def watch(self, work: Work) -> None:
         """Move the bar; where there is no terminal, give a sign of life from time to time."""
-        training = "  ".join(f"{name} training {share:.0%}" for name, share in work.training().items())
-        self._bar.update(self._task, total=work.total, completed=work.done, description=training or "drawing")
+        self._bar.update(self._task, total=work.total, completed=work.done, description=work.now)
         now = time.monotonic()
         if not self._out.is_terminal and now - self._beat > HEARTBEAT:
             self._beat = now
-            self.line(f" ... {work.done / max(work.total, 1e-9):.0%}  {training or 'drawing'}")
+            self.line(f" ... {work.done / max(work.total, 1e-9):.0%}  {work.now}")
 
     def summary(self, sheet: Path | None, *, interrupted: bool = False) -> None:
         """Print what came of it all."""

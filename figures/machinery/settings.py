@@ -84,7 +84,8 @@ class Settings:
     @property
     def publishes(self) -> bool:
         """Whether gallery and expected numbers are written: only by the figure exactly as its file states it."""
-        return self.out is None and not self.quick and self.seeds is None and self.width == "notebook"
+        as_stated = not self.quick and self.seeds is None and self.width == "notebook" and self.device == "cpu"
+        return as_stated and self.out is None
 
     def command_for(self, name: str) -> str:
         """Return the shortest command that draws one figure like this, however this call was typed."""
