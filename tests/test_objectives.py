@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -243,3 +243,13 @@ def test_losses_of_four_pairs_worked_by_hand():
 def test_bad_hyper_parameters_are_refused(make, kind, message):
     with pytest.raises(kind, match=message):
         make()
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_an_objective_that_claims_to_see_only_the_margin_sees_nothing_else(name):
+    """A table relies on it: its logits then stand for its log-probabilities."""
+    objective, pairs = OBJECTIVES[name], members(NORMAL)
+    shifted = replace(pairs, chosen=pairs.chosen + 2.5, rejected=pairs.rejected + 2.5)
+    assert objective.only_margin == torch.allclose(objective.loss(pairs), objective.loss(shifted), rtol=1e-12)
+    chosen, rejected = objective.response_weights(pairs)
+    assert objective.only_margin == torch.equal(chosen, -rejected)

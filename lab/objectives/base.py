@@ -58,6 +58,14 @@ class Objective(ABC):
         """Return beta of the chosen and of the rejected response, which define implicit rewards; NaN without a beta."""
         return float("nan"), float("nan")
 
+    @property
+    def only_margin(self) -> bool:
+        """Return whether the loss of a pair depends on `log_ratio_margin` alone.
+
+        The softmax's normaliser then cancels, and a table's logits can stand for its log-probabilities.
+        """
+        return False
+
     @abstractmethod
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return the loss of every pair, unreduced, [run, ..., pair]."""

@@ -36,6 +36,11 @@ class DPO(Objective):
         """Return beta twice."""
         return self.beta, self.beta
 
+    @property
+    def only_margin(self) -> bool:
+        """Return True."""
+        return True
+
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return -log s(beta (u - v)), [run, ..., pair]."""
         margin = per_run(self.beta, pairs.chosen) * pairs.log_ratio_margin
@@ -110,6 +115,11 @@ class IPO(Objective):
         """Return beta twice."""
         return self.beta, self.beta
 
+    @property
+    def only_margin(self) -> bool:
+        """Return True."""
+        return True
+
     def _error(self, pairs: PairLogProbs) -> Tensor:
         return pairs.log_ratio_margin - 0.5 / per_run(self.beta, pairs.chosen)
 
@@ -144,6 +154,11 @@ class SLiC(Objective):
     def betas(self) -> tuple[float | Tensor, float | Tensor]:
         """Return beta twice."""
         return self.beta, self.beta
+
+    @property
+    def only_margin(self) -> bool:
+        """Return True."""
+        return True
 
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return max(0, 1 - beta (u - v)), [run, ..., pair]."""

@@ -38,6 +38,11 @@ class WeightedSum(Objective):
         """Return the betas of the first summand, which is taken as the preference objective."""
         return self.objectives[0].betas
 
+    @property
+    def only_margin(self) -> bool:
+        """Return whether every summand depends on the margin alone."""
+        return all(objective.only_margin for objective in self.objectives)
+
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return the weighted sum of the losses, [run, ..., pair]."""
         scaled = (per_run(w, pairs.chosen) * o.loss(pairs) for o, w in zip(self.objectives, self.weights, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,6 +47,11 @@ class Chunk:
     start: Tensor
     seeds: tuple[int, ...]
 
+    @cached_property
+    def flat(self) -> Tensor:
+        """Return where the pairs stand in a flat table, `Preferences.flat`, [2 * pair]."""
+        return self.problem.preferences.flat(self.problem.responses).to(self.start.device)
+
     def train(
         self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
     ) -> tuple[dict[str, Tensor], Tensor]:
@@ -55,98 +61,103 @@ class Chunk:
             The tape, [run, step, ...] each, and for every run the first recorded row that is not finite (the number of
             rows if none), [run].
         """
-        problem, policy, keep = self.problem, self.policy, record.keep
-        shape, cells = (problem.prompts, problem.responses), problem.prompts * problem.responses
+        shape = (self.problem.prompts, self.problem.responses)
         state = self.start.clone()
         memory = self.optimizer.memory(state)
-        flat = problem.preferences.flat(problem.responses).to(state.device)
-        weights = pair_weights(problem.preferences, batch, self.seeds, state)
-        whole = batch in (0, len(problem.preferences))
-        everything = None if whole else problem.preferences.weight.to(state).repeat(2)
+        weights = pair_weights(self.problem.preferences, batch, self.seeds, state)
         rows = record.steps(steps)
-        logits_only = policy.parameters_are_logits
-        tape = blank_tape(
-            record,
-            steps=len(rows),
-            runs=len(state),
-            cells=cells,
-            parameters=state.shape[1],
-            logits_only=logits_only,
-            like=state,
-        )
-        predicting = "predictions" in keep
-        reference = policy.forward(state)[0].log_softmax(-1)
+        reference = self._reference(shape)
+        starts = pick_pairs(reference, self.flat)
+        tape = blank_tape(record, len(rows), reference, state, logits_only=self.policy.parameters_are_logits)
+        # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
+        as_table = self.policy.parameters_are_logits and "predictions" not in record.keep
+        # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
+        as_logits = as_table and self.objective.only_margin
+        row = 0
+        for step in range(steps + 1):
+            logits, passed = self.policy.forward(state)
+            log_prob = logits if as_logits else logits.log_softmax(-1)
+            table = log_prob.view(reference.shape)
+            recording = step == rows[row]
+            if recording:
+                tape["log_prob"][row] = table
+                if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
+                    break
+            push = torch.cat(self.objective.response_weights(PairLogProbs(*pick_pairs(table, self.flat), *starts)), 1)
+            weighted = push * next(weights)
+            if as_table:
+                gradient = torch.zeros_like(table).index_add_(1, self.flat, weighted)
+                if not as_logits:  # where they do cancel, the weights of a prompt sum to 0
+                    total = gradient.view_as(log_prob)
+                    total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
+            else:
+                by_logit, by_term = self._terms(state, passed, log_prob, weighted)
+                gradient = by_term[:, 0] + by_term[:, 1]
+            last = step == steps
+            update = torch.zeros_like(state) if last else self.optimizer.update(gradient, memory, step + 1)
+            if recording:
+                if "parameters" in tape:
+                    tape["parameters"][row] = state
+                if "parameter_cosine" in tape:
+                    if batch in (0, len(self.problem.preferences)):
+                        measured = by_logit, by_term
+                    else:  # the record speaks of the whole loss, as all else in it does
+                        whole = push * self.problem.preferences.weight.to(push).repeat(2)
+                        measured = self._terms(state, passed, log_prob, whole)
+                    scale = measured[0].abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
+                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
+                        measured[1], scale
+                    )
+                if "predicted_change" in tape:
+                    changes = self._changes(state, passed, log_prob, by_term, update)
+                    tape["predicted_change"][row], tape["linear_change"][row] = changes[:, :2], changes[:, 2]
+            state.add_(update)
+            if recording and "realised_change" in tape:
+                after = self.policy.forward(state)[0].log_softmax(-1).view_as(table)
+                tape["realised_change"][row] = after - table
+            row += recording and not last
+            if progress and step % 25 == 0:
+                progress(step / steps)
+        for name in ("linear_change", "realised_change"):
+            if name in tape:
+                tape[name][-1] = torch.nan  # no step follows the last state
+        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+        if as_logits:
+            tape["log_prob"] = tape["log_prob"].unflatten(-1, shape).log_softmax(-1).flatten(2)
+        tape |= self._losses(tape["log_prob"], starts)
+        broken = [_first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
+        tape["reference_log_prob"] = reference
+        for name in ("log_prob", "reference_log_prob", "predicted_change", "linear_change", "realised_change"):
+            if name in tape:
+                tape[name] = tape[name].unflatten(-1, shape)
+        return tape, torch.minimum(*broken)
+
+    def _reference(self, shape: tuple[int, int]) -> Tensor:
+        reference = self.policy.forward(self.start)[0].log_softmax(-1)
         if reference.shape[1:] != shape:
             raise ValueError(
                 f"the policy has {reference.shape[1]} prompts and {reference.shape[2]} responses, the problem has "
                 f"{shape[0]} and {shape[1]}; build the policy with the problem's sizes"
             )
-        reference = reference.flatten(1)
-        starts = pick_pairs(reference, flat)
-        row, before = 0, reference
-        for step in range(steps + 1):
-            logits, passed = policy.forward(state)
-            log_prob = logits.log_softmax(-1)
-            table = log_prob.view(-1, cells)
-            if predicting and step and step - 1 == rows[row - 1]:
-                tape["realised_change"][row - 1] = table - before
-            recording = step == rows[row]
-            if recording:
-                tape["log_prob"][row] = table
-                if "parameters" in keep:
-                    tape["parameters"][row] = state
-                if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
-                    break
-            push = torch.cat(self.objective.response_weights(PairLogProbs(*pick_pairs(table, flat), *starts)), 1)
-            weighted = push * next(weights)
-            if logits_only and not predicting:
-                total = torch.zeros_like(table).index_add_(1, flat, weighted).view_as(log_prob)
-                gradient = total.addcmul_(log_prob.exp_(), total.sum(-1, keepdim=True), value=-1).view_as(table)
-            else:
-                by_logit, by_term = self._terms(state, passed, log_prob, weighted, flat)
-                gradient = by_term[:, 0] + by_term[:, 1]
-                if recording and "parameter_cosine" in tape:
-                    at, by = by_logit, by_term
-                    if everything is not None:  # the record speaks of the whole loss, as all else in it does
-                        at, by = self._terms(state, passed, log_prob, push * everything, flat)
-                    scale = at.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(by, scale)
-                if recording and predicting:
-                    rate = self.optimizer.learning_rate(state)
-                    rate = rate[..., None] if isinstance(rate, Tensor) and rate.ndim else rate
-                    along = policy.pushforward(state, passed, -rate * by_term)
-                    tape["predicted_change"][row] = log_prob_change(log_prob[:, None], along).flatten(2)
-            if step == steps:
-                break
-            update = self.optimizer.update(gradient, memory, step + 1)
-            if recording and predicting:
-                along = policy.pushforward(state, passed, update[:, None])
-                tape["linear_change"][row] = log_prob_change(log_prob[:, None], along)[:, 0].flatten(1)
-                before = table.clone()
-            state.add_(update)
-            row += recording
-            if progress and step % 25 == 0:
-                progress(step / steps)
-        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
-        tape |= self._losses(tape["log_prob"], starts, flat)
-        broken = [_first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
-        tape["reference_log_prob"] = reference.unflatten(-1, shape)
-        for name in ("log_prob", "predicted_change", "linear_change", "realised_change"):
-            if name in tape:
-                tape[name] = tape[name].unflatten(-1, shape)
-        return tape, torch.minimum(*broken)
+        return reference.flatten(1)
 
-    def _terms(
-        self, state: Tensor, passed: Any, log_prob: Tensor, weighted: Tensor, flat: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _terms(self, state: Tensor, passed: Any, log_prob: Tensor, weighted: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of the chosen and the rejected term in logit space and in parameter space."""
-        table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
+        table = weight_table(weighted, self.flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
         by_logit = logit_gradient(log_prob[:, None], table)
         return by_logit, self.policy.pullback(state, passed, by_logit)
 
-    def _losses(self, log_prob: Tensor, starts: tuple[Tensor, Tensor], flat: Tensor) -> dict[str, Tensor]:
+    def _changes(self, state: Tensor, passed: Any, log_prob: Tensor, by_term: Tensor, update: Tensor) -> Tensor:
+        """Return first-order changes of log pi: by a plain step along either term, and by the actual update."""
+        rate = self.optimizer.learning_rate(state)
+        rate = rate[..., None] if isinstance(rate, Tensor) and rate.ndim else rate
+        directions = torch.cat((-rate * by_term, update[:, None]), 1)
+        along = self.policy.pushforward(state, passed, directions)
+        return log_prob_change(log_prob[:, None], along).flatten(2)
+
+    def _losses(self, log_prob: Tensor, starts: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """Evaluate the objective on the whole tape in one pass."""
-        pairs = PairLogProbs(*pick_pairs(log_prob, flat), starts[0][:, None], starts[1][:, None])
+        pairs = PairLogProbs(*pick_pairs(log_prob, self.flat), starts[0][:, None], starts[1][:, None])
         return {
             "loss": self.objective.loss(pairs),
             "response_weight": torch.stack(self.objective.response_weights(pairs), 2),

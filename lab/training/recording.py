@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 KEPT = ("gradients", "predictions", "parameters")
@@ -47,29 +46,22 @@ class Record:
         return [*range(0, total, self.every), total]
 
 
-def blank_tape(
-    record: Record, *, steps: int, runs: int, cells: int, parameters: int, logits_only: bool, like: Tensor
-) -> dict[str, Tensor]:
+def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, logits_only: bool) -> dict[str, Tensor]:
     """Allocate a tape, each entry [step, run, ...], so that every step writes one contiguous block.
 
     Args:
         record: what to keep.
-        steps: recorded steps.
-        runs: runs.
-        cells: prompts * responses.
-        parameters: parameters of a run.
+        rows: recorded steps.
+        reference: any table, [run, prompt * response].
+        state: parameters, [run, parameter]; gives dtype and device.
         logits_only: leave out parameter-space terms because they are the logit-space terms.
-        like: gives dtype and device.
     """
+    runs, cells = reference.shape
     shapes: dict[str, tuple[int, ...]] = {"log_prob": (cells,)}
     if "gradients" in record.keep and not logits_only:
         shapes |= {"parameter_log_norm": (2,), "parameter_cosine": ()}
     if "predictions" in record.keep:
         shapes |= {"predicted_change": (2, cells), "linear_change": (cells,), "realised_change": (cells,)}
     if "parameters" in record.keep:
-        shapes |= {"parameters": (parameters,)}
-    tape = {name: like.new_empty(steps, runs, *shape) for name, shape in shapes.items()}
-    for name in ("linear_change", "realised_change"):
-        if name in tape:
-            tape[name][-1] = torch.nan  # no step follows the last state
-    return tape
+        shapes |= {"parameters": state.shape[1:]}
+    return {name: state.new_empty(rows, runs, *shape) for name, shape in shapes.items()}
