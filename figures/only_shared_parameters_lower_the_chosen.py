@@ -67,6 +67,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
 
     p = {key: summary.median for key, summary in shown.items()}
     count = shown["adam", "mlp"].count
+    few = int((falls["alone", "loglinear"] > Thresholds().degradation).sum())
     worst = max(float(falls[setting, "tabular"].max()) for setting in SETTINGS)
     return Drawing(
         figure=figure,
@@ -76,11 +77,11 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
             f"{p['adam', 'tabular'][-1]:.2f}, the MLP falls from {p['adam', 'mlp'].max():.2f} to "
             f"{p['adam', 'mlp'][-1]:.2f}, the log-linear policy from {p['adam', 'loglinear'].max():.2f} to "
             f"{p['adam', 'loglinear'][-1]:.2f}. Under SGD the log-linear policy ends at "
-            f"{p['sgd', 'loglinear'][-1]:.2f}, the MLP at {p['sgd', 'mlp'][-1]:.2f}. With one prompt alone all three "
-            f"end at {min(p['alone', policy][-1] for policy in POLICIES):.2f} or above. Of the mass that the MLP "
-            f"loses under Adam, {means['adam', 'mlp'][1]:.2f} sit on responses chosen for other prompts and "
-            f"{means['adam', 'mlp'][2]:.2f} on the rest; log-linear: {means['adam', 'loglinear'][1]:.2f} and "
-            f"{means['adam', 'loglinear'][2]:.2f}."
+            f"{p['sgd', 'loglinear'][-1]:.2f}, the MLP at {p['sgd', 'mlp'][-1]:.2f}. With one prompt alone all "
+            f"three end at {min(p['alone', policy][-1] for policy in POLICIES):.2f}; the log-linear one falls in {few} "
+            f"seeds. Of the mass that the MLP loses under Adam, {means['adam', 'mlp'][1]:.2f} sit on responses chosen "
+            f"for other prompts and {means['adam', 'mlp'][2]:.2f} on the rest; log-linear: "
+            f"{means['adam', 'loglinear'][1]:.2f} and {means['adam', 'loglinear'][2]:.2f}."
         ),
         data=pd.concat(
             [plots.table({(SETTINGS[s], policy): each for (s, policy), each in shown.items()}), _table(parts)]
