@@ -178,7 +178,7 @@ def test_each_pair_picks_its_own_responses():
 
 
 def test_margins_of_the_published_example():
-    # FACTS.md §4.9: four pairs of log-probabilities and their margins at β = 0.1.
+    # Worked by hand: four pairs of log-probabilities and their margins at β = 0.1.
     chosen, rejected = (-2, -3.1, -1.4, -2.5), (-3.5, -2, -2.8, -1.9)
     start = np.array([(-2.2, -3, -1.6, -2.4), (-3.2, -2.3, -2.6, -2.1)]).T
     pairs = {"pair_prompt": [0, 1, 2, 3], "chosen": [0] * 4, "rejected": [1] * 4, "pair_weight": [0.25] * 4}

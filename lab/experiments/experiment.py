@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import product
+from typing import Any
 
 from lab.experiments.checks import belongs, check_field, check_together
 from lab.experiments.grammar import read, write
@@ -126,7 +127,7 @@ class Experiment:
         """The axes whose every value is another computation."""
         return {name: values for name, values in self.axes.items() if WORDS[name].sweep == "looped"}
 
-    def value(self, name: str) -> Value:
+    def value(self, name: str) -> Any:
         """Return the one value of a field.
 
         Raises:

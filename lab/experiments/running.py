@@ -64,7 +64,7 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
         raise ValueError(
             f"the experiment loops over {', '.join(experiment.looped_axes)}; build one of its cells() at a time"
         )
-    seeds = range(experiment.value("seed"), experiment.value("seed") + experiment.value("seeds"))  # type: ignore[operator,arg-type]
+    seeds = range(experiment.value("seed"), experiment.value("seed") + experiment.value("seeds"))
     axes: dict[str, list[Any]] = {name: list(values) for name, values in experiment.batched_axes.items()}
     axes["seed"] = list(seeds)
     columns = dict(zip(axes, zip(*product(*axes.values()), strict=True), strict=True))
@@ -75,17 +75,17 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
 
     def hyper(name: str) -> float | Tensor:
         """A number, or one value a run if the field is an axis."""
-        return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)  # type: ignore[return-value]
+        return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)
 
-    sizes: tuple[int, int] = (experiment.value("prompts"), experiment.value("responses"))  # type: ignore[assignment]
+    sizes: tuple[int, int] = (experiment.value("prompts"), experiment.value("responses"))
     problem = scenario_problem(
-        Preferences.grid(*sizes, experiment.value("pairs")),  # type: ignore[arg-type]
+        Preferences.grid(*sizes, experiment.value("pairs")),
         *sizes,
         scenario=per_run("scenario"),
         on=per_run("on"),
         off=per_run("off"),
         seeds=list(columns["seed"]),
-        spread=experiment.value("spread"),  # type: ignore[arg-type]
+        spread=experiment.value("spread"),
     )
     return (
         problem,
@@ -127,10 +127,10 @@ def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable
         policy,
         objective,
         optimizer,
-        steps=experiment.value("steps"),  # type: ignore[arg-type]
+        steps=experiment.value("steps"),
         start=reference(policy, problem),
-        record=Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+"))),  # type: ignore[arg-type]
-        batch=experiment.value("batch"),  # type: ignore[arg-type]
+        record=Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+"))),
+        batch=experiment.value("batch"),
         dtype={"float64": torch.float64, "float32": torch.float32}[str(experiment.value("dtype"))],
         device=device,
         axes=axes,
@@ -144,10 +144,10 @@ def _policy(experiment: Experiment, problem: Problem, hyper: Callable[[str], flo
         case "tabular":
             return Tabular(problem.prompts, problem.responses)
         case "loglinear":
-            return LogLinear.drawn(problem, features=experiment.value("features"), overlap=hyper("overlap"))  # type: ignore[arg-type]
+            return LogLinear.drawn(problem, features=experiment.value("features"), overlap=hyper("overlap"))
         case _:
             width, activation = experiment.value("width"), experiment.value("activation")
-            return MLP(problem.prompts, problem.responses, width, activation)  # type: ignore[arg-type]
+            return MLP(problem.prompts, problem.responses, width, activation)
 
 
 def _objective(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -> Objective:

@@ -64,7 +64,7 @@ def pair_gradient_log_magnitude(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [..., step, term, pair], natural log, unreduced; -inf where the gradient is 0.
 
-    Source: FACTS.md §4.5, and Yan et al. 2024, section 3; tests/test_metrics.py.
+    Source: own derivation, and Yan et al. 2024, section 3; tests/test_metrics.py.
     """
     log_prob = xr.concat([chosen_log_prob(ds), rejected_log_prob(ds)], "term").assign_coords(term=ds["term"])
     magnitude = log(abs(ds["response_weight"])) - log_prob

@@ -62,7 +62,7 @@ def chosen_log_ratio(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [..., step, pair] in nats, unreduced.
 
-    Source: DESIGN.md §3; tests/test_metrics.py.
+    Source: own definition; tests/test_metrics.py.
     """
     ratio = chosen_log_prob(ds) - reference_chosen_log_prob(ds)
     return label(ratio, "chosen_log_ratio", "log-ratio of the chosen response", "nats")
@@ -79,7 +79,7 @@ def rejected_log_ratio(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [..., step, pair] in nats, unreduced.
 
-    Source: DESIGN.md §3; tests/test_metrics.py.
+    Source: own definition; tests/test_metrics.py.
     """
     ratio = rejected_log_prob(ds) - reference_rejected_log_prob(ds)
     return label(ratio, "rejected_log_ratio", "log-ratio of the rejected response", "nats")
@@ -96,7 +96,7 @@ def log_ratio_margin(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [..., step, pair] in nats, unreduced.
 
-    Source: DESIGN.md §3; tests/test_metrics.py.
+    Source: own definition; tests/test_metrics.py.
     """
     return label(chosen_log_ratio(ds) - rejected_log_ratio(ds), "log_ratio_margin", "log-ratio margin", "nats")
 

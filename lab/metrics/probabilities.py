@@ -51,7 +51,7 @@ def log_ratio(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [..., step, prompt, response] in nats, unreduced.
 
-    Source: DESIGN.md §3; tests/test_metrics_gainers.py.
+    Source: own definition; tests/test_metrics_gainers.py.
     """
     ratio = (ds["log_prob"] - ds["reference_log_prob"]).transpose(*ds["log_prob"].dims)
     return label(ratio, "log_ratio", "log-ratio", "nats")
@@ -66,7 +66,7 @@ def unseen_mask(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [prompt, response], true where unseen. All responses of a prompt without pairs are unseen.
 
-    Source: DESIGN.md §3; tests/test_metrics.py.
+    Source: own definition; tests/test_metrics.py.
     """
     mask = np.ones((ds.sizes["prompt"], ds.sizes["response"]), bool)
     prompts = ds["pair_prompt"].values
@@ -107,7 +107,7 @@ def unseen_mass(ds: xr.Dataset) -> xr.DataArray:
     Returns:
         [..., step, prompt], unreduced.
 
-    Source: DESIGN.md §6; tests/test_metrics.py.
+    Source: own definition; tests/test_metrics.py.
     """
     return label(exp(log_unseen_mass(ds)), "unseen_mass", "unseen mass", "1")
 

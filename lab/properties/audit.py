@@ -69,7 +69,7 @@ def audit(ds: xr.Dataset) -> Audit:
     Returns:
         The checks: reference, loss, margin, implicit rewards, probabilities; each holds, fails or does not apply.
 
-    Source: DESIGN.md §6; the losses at margin 0, own derivation; tests/test_properties.py.
+    Source: own definition; the losses at margin 0, own derivation; tests/test_properties.py.
     """
     tolerance = 1e-9 if ds["log_prob"].dtype == np.float64 else 1e-4
     start = ds.isel(step=0)

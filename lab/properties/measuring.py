@@ -46,7 +46,7 @@ def measure(ds: xr.Dataset, *, thresholds: Thresholds | None = None, level: floa
     Raises:
         ValueError: If the record is swept over an axis, or has no seeds.
 
-    Source: DESIGN.md §6, after Yan et al. 2024, section 3; tests/test_properties.py.
+    Source: own definitions, after Yan et al. 2024 (arXiv 2406.07327), section 3; tests/test_properties.py.
     """
     swept = [str(dim) for dim in _axes(ds) if ds.sizes[dim] > 1]
     if swept:
@@ -82,7 +82,7 @@ def verdicts(ds: xr.Dataset, *, thresholds: Thresholds | None = None, level: flo
     Raises:
         ValueError: If the record has no seeds.
 
-    Source: DESIGN.md §6; tests/test_properties.py.
+    Source: own definition; tests/test_properties.py.
     """
     if "seed" not in ds.dims:
         raise ValueError("the record has no dimension 'seed'; keep it: ds.isel(seed=[0]), not ds.isel(seed=0)")
@@ -111,7 +111,7 @@ def by_seed(ds: xr.Dataset, *, thresholds: Thresholds | None = None) -> xr.Datas
         Over [property, axes..., seed]: value (the number that `verdicts` takes the median of), turning (its step), and
         the conditions loss_change and above_start, NaN where a property has none.
 
-    Source: DESIGN.md §6; tests/test_properties.py.
+    Source: own definition; tests/test_properties.py.
     """
     limits = thresholds or Thresholds()
     parts = [_drop(ds, limits.drop), _degradation(ds), _dispersion(ds)]
