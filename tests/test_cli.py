@@ -335,3 +335,11 @@ def test_a_python_without_the_command_line_library_says_what_to_do(tmp_path: Pat
     done = subprocess.run([sys.executable, "-m", "lab"], capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 1
     assert "python -m lab needs click, which this Python" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_break_in_a_sweep_saves_the_cells_before_it(place: Path) -> None:
+    result = call("run", "tabular s1 dpo,ipo beta=0.01 sgd lr=1e6 steps=30 seeds=2")
+    assert result.exit_code == 1 and "One cell before it is whole in runs." in " ".join(result.output.split())
+    partial, finished = sorted(os.listdir(place / "runs"), key=lambda name: "partial" not in name)
+    assert partial.endswith(".partial.nc")
+    assert lab.load(place / "runs" / finished).attrs["experiment"].startswith("tabular s1 dpo beta")

@@ -316,3 +316,11 @@ def test_a_closed_form_needs_no_cache(fits, tmp_path, policy):
     problem, machine, *_ = build(lab.Experiment.parse(f"{policy} s1 dpo sgd lr=1 {END}"))
     assert torch.equal(reference(machine, problem), machine.start(problem))
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_break_in_a_looped_sweep_keeps_the_cells_before_it():
+    with pytest.raises(lab.NonFiniteError, match="ipo.*seed 0") as caught:
+        lab.run("tabular s1 dpo,ipo beta=0.01 sgd lr=1e6 steps=50 seeds=2")
+    (before,) = caught.value.finished
+    assert before.attrs["experiment"].startswith("tabular s1 dpo") and before.sizes["step"] == 51
+    assert caught.value.trajectory.sizes["step"] < 51

@@ -13,7 +13,7 @@ from rich.text import Text
 from lab import __version__
 from lab.cli.errors import Failure, Interrupted, Mistake
 from lab.cli.report import console, progress, show_diagnosis, show_verdicts, show_words
-from lab.cli.saving import destination, save_picture, save_record
+from lab.cli.saving import destination, save_picture, save_record, slug
 from lab.experiments.experiment import Experiment
 
 if TYPE_CHECKING:
@@ -105,10 +105,15 @@ def _train(experiment: Experiment, device: str, advance: Callable[[float], None]
     try:
         return lab.run(experiment, device=device, progress=advance)
     except broken as error:
+        for record in error.finished:
+            save_record(record, file.with_name(f"{slug(record.attrs['experiment'])}.nc"))
+        count = len(error.finished)
+        cells = "One cell before it is" if count == 1 else f"{count} cells before it are"
+        whole = f" {cells} whole in {file.parent}." if count else ""
         if error.trajectory is None:
-            raise Failure(f"{error}. Nothing was recorded before.") from None
+            raise Failure(f"{error}. Nothing was recorded before.{whole}") from None
         partial = save_record(error.trajectory, file.with_suffix(".partial.nc"))
-        raise Failure(f"{error}. What was recorded is in {partial}.") from None
+        raise Failure(f"{error}. What was recorded is in {partial}.{whole}") from None
     except ValueError as error:
         raise Mistake(str(error)) from None
     except MemoryError:

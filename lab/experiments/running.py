@@ -18,7 +18,7 @@ from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import MLP, LogLinear, Policy, Tabular
 from lab.preferences import Preferences
 from lab.problems import Problem, scenario_problem
-from lab.training import Record, check_device, train
+from lab.training import NonFiniteError, Record, check_device, train
 
 
 def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable[[float], None] | None = None) -> Any:
@@ -42,7 +42,12 @@ def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable
     records: dict[tuple[Value, ...], Any] = {}
     for index, (cell, coordinates) in enumerate(cells):
         share = _share(progress, index, len(cells))
-        records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share)
+        try:
+            records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share)
+        except NonFiniteError as error:
+            done = zip(cells, records.values(), strict=False)
+            error.finished = tuple(record.assign_attrs(experiment=str(cell)) for (cell, _), record in done)
+            raise
     if progress:
         progress(1.0)
     return _join(records, list(experiment.looped_axes.items()))

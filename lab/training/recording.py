@@ -11,11 +11,16 @@ KEPT = ("gradients", "predictions", "parameters")
 
 
 class NonFiniteError(FloatingPointError):
-    """A run became NaN or infinite. `trajectory` is the record of every run up to the step before, or None."""
+    """A run became NaN or infinite.
+
+    `trajectory` is the record of every run up to the step before, or None; `finished` holds the whole records of those
+    cells of a looped sweep that came before.
+    """
 
     def __init__(self, message: str, trajectory: Any = None) -> None:
         super().__init__(message)
         self.trajectory = trajectory
+        self.finished: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
