@@ -68,7 +68,7 @@ def write(template: str, axis: str, values: list) -> str:
 
 @pytest.mark.parametrize(("template", "axis", "values"), BATCHED + LOOPED)
 def test_a_cell_of_a_sweep_is_its_single_run(template, axis, values):
-    """To the bit in a table, to 1e-12 where matrices are multiplied in batches of another size, or weight 0 adds a term."""
+    """To the bit in a table, to 1e-12 where matrices are multiplied in other batches or weight 0 adds a term."""
     swept = lab.run(write(template, axis, values))
     assert swept.log_prob.dims == (axis, "seed", "step", "prompt", "response")
     assert swept[axis].values.tolist() == values and swept.seed.values.tolist() == [0, 1]
