@@ -170,6 +170,23 @@ def test_an_objective_may_read_the_samplers_log_probabilities():
     assert float(chosen) == pytest.approx(-math.exp(0.1)) and float(rejected) == pytest.approx(math.exp(0.1))
 
 
+@dataclass(frozen=True)
+class Penalised(lab.DPO):
+    """DPO that minds how likely its chosen response is: another loss, without closed forms."""
+
+    def loss(self, pairs: PairLogProbs) -> torch.Tensor:
+        return super().loss(pairs) + pairs.chosen**2
+
+
+def test_a_loss_that_overrides_another_inherits_none_of_its_closed_forms():
+    objective, pairs = Penalised(0.2), members(NORMAL)
+    chosen, rejected = lab.DPO(0.2).response_weights(pairs)
+    found = objective.response_weights(pairs)
+    torch.testing.assert_close(found[0], chosen + 2 * pairs.chosen, rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(found[1], rejected, rtol=1e-10, atol=1e-14)
+    assert not objective.only_margin and lab.DPO(0.2).only_margin and objective.betas == (0.2, 0.2)
+
+
 def test_flex_with_equal_betas_is_dpo_and_a_sum_of_one_is_itself():
     pairs = members(NORMAL)
     for one, other in (

@@ -53,6 +53,13 @@ class Objective(ABC):
     closed form written beside the loss is faster and is tested against it.
     """
 
+    def __init_subclass__(cls) -> None:
+        """Leave a class with a loss of its own no closed form of its parent's, which is that of another loss."""
+        super().__init_subclass__()
+        for name in ("response_weights", "only_margin"):
+            if "loss" in vars(cls) and name not in vars(cls):
+                setattr(cls, name, vars(Objective)[name])
+
     @property
     def betas(self) -> tuple[float | Tensor, float | Tensor]:
         """Return beta of the chosen and of the rejected response, which define implicit rewards; NaN without a beta."""
