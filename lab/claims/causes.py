@@ -13,9 +13,11 @@ from lab.claims.readings import at_level, chosen, chosen_lost
 if TYPE_CHECKING:
     import xarray as xr
 
-TANH_SGD = f"{SGD} activation=tanh"
+NARROW = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=2000 seeds=24 every=20 width=16"
+TANH_SGD = "mlp s1 dpo beta=0.1 sgd lr=5 steps=1000 seeds=24 every=10 activation=tanh"
+TANH_MOMENTUM = "mlp s1 dpo beta=0.1 momentum lr=0.5 steps=1000 seeds=24 every=10 activation=tanh"
 # Losses that every run compared at them reaches.
-LOSS, MLP_LOSS, FEATURES_LOSS = 0.002, 0.01, 0.05
+LOSS, FEATURES_LOSS = 0.005, 0.05
 
 
 def optimiser_decides(data: Data) -> tuple[Evidence, ...]:
@@ -36,11 +38,11 @@ def room(data: Data) -> tuple[Evidence, ...]:
     """Compare policies with much and with little room at equal loss, seed by seed."""
     kept = {
         name: at_level(
-            chosen(ds), metrics.total_loss(ds), FEATURES_LOSS if "features" in ds.dims else MLP_LOSS, falling=True
+            chosen(ds), metrics.total_loss(ds), FEATURES_LOSS if "features" in ds.dims else LOSS, falling=True
         )
         for name, ds in data.items()
     }
-    of_mlp, of_features = f"chosen mass at loss {MLP_LOSS:g}", f"chosen mass at loss {FEATURES_LOSS:g}"
+    of_mlp, of_features = f"chosen mass at loss {LOSS:g}", f"chosen mass at loss {FEATURES_LOSS:g}"
     return (
         above(f"{of_mlp}, Adam, 128 minus 16 units", kept["128, Adam"] - kept["16, Adam"], 0.01),
         above(f"{of_mlp}, plain SGD, 64 minus 16 units", kept["64, SGD"] - kept["16, SGD"], 0.01),
@@ -82,11 +84,11 @@ CLAIMS = (
         pick={"scenario": "s1"},
         here={"activation": "ReLU", "width": "64 units", "spread": "drawn spread"},
         sides=(
-            Side("activation", "tanh", {"adam": TANH, "sgd": TANH_SGD, "momentum": TANH_SGD}),
+            Side("activation", "tanh", {"adam": TANH, "sgd": TANH_SGD, "momentum": TANH_MOMENTUM}),
             Side(
                 "width",
                 "16 units",
-                {"adam": f"{S1} every=5 width=16", "sgd": f"{SGD} width=16", "momentum": f"{MOMENTUM} width=16"},
+                {"adam": NARROW, "sgd": f"{SGD} width=16", "momentum": f"{MOMENTUM} width=16"},
             ),
             Side(
                 "spread",
@@ -100,7 +102,7 @@ CLAIMS = (
         "The less room prompts share, the deeper the chosen response falls, whatever the optimiser.",
         method="At equal loss the larger policy is to hold at least 0.01 more chosen mass, seed by seed.",
         lines={
-            "16, Adam": f"{S1} every=5 width=16",
+            "16, Adam": NARROW,
             "128, Adam": f"{S1} every=5 width=128",
             "16, SGD": f"{SGD} width=16",
             "64, SGD": SGD,

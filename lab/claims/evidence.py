@@ -114,18 +114,23 @@ def has(ds: xr.Dataset, name: str, *, not_: bool = False, of: str = "") -> Evide
 
     Returns:
         Its number, interval and verdict.
+
+    Raises:
+        ValueError: If the record holds several cells.
     """
-    finding = getattr(properties.measure(ds), name)
+    table = properties.verdicts(ds)
+    if cells := {dim: size for dim, size in table["value"].sizes.items() if dim != "property" and size > 1}:
+        raise ValueError(f"the record holds several cells, {cells}; a property is asked of one. Pick one with ds.sel.")
+    row = table.sel(property=name)
+    value, low, high, threshold = (row[column].item() for column in ("value", "low", "high", "threshold"))
+    answer = ANSWER_OF[row["verdict"].item()]
+    need = (
+        f"{'no ' if not_ else ''}{name} (above {threshold:g}{', and above its start' if name == 'dispersion' else ''})"
+    )
     what, units, style = WORDS[name]
     what = f"{of}: {what}" if of else what
-    answer = ANSWER_OF[finding.verdict]
-    need = f"{'no ' if not_ else ''}{name} (above {finding.threshold:g})"
-    if name == "dispersion":
-        need = f"{need[:-1]}, and above its start)"
-    return Evidence(
-        what, finding.value, finding.low, finding.high, finding.n, units, style, need,
-        OPPOSITE[answer] if not_ else answer,
-    )  # fmt: skip
+    answer = OPPOSITE[answer] if not_ else answer
+    return Evidence(what, value, low, high, row["n"].item(), units, style, need, answer)
 
 
 def _interval(what: str, values: xr.DataArray) -> tuple[float, float, float]:

@@ -6,7 +6,7 @@ from lab import metrics
 from lab.claims.claim import Claim, Data, Evidence, Side
 from lab.claims.evidence import above, below, has, told
 from lab.claims.lines import ALL_IPO, ALL_SLIC, S1
-from lab.claims.readings import chosen, chosen_end, rejected_end
+from lab.claims.readings import chosen, chosen_end, chosen_lost, rejected_end
 
 OTHERS = tuple(Side("scenario", name, pick={"scenario": name}) for name in ("s2", "s3", "s4"))
 
@@ -16,7 +16,7 @@ def stops(data: Data) -> tuple[Evidence, ...]:
     ds = data["sibling"]
     left = abs(metrics.over_pairs(metrics.remaining_push(ds).sel(term="chosen", drop=True), ds))
     return (
-        has(ds, "degradation", not_=True),
+        below("chosen mass lost from its peak", chosen_lost(ds), 0.05),
         below("push left at the end, as a share of its start", left.isel(step=-1, drop=True), 1e-6, style=".0e"),
         told("log π⁻ at the end", rejected_end(ds), units="nats", style=".1f"),
     )
@@ -24,8 +24,8 @@ def stops(data: Data) -> tuple[Evidence, ...]:
 
 def ipo_stops(data: Data) -> tuple[Evidence, ...]:
     """Ask the same, and whether the rejected response is spared as well."""
-    degradation, *rest = stops(data)
-    return (degradation, has(data["sibling"], "drop", not_=True), *rest)
+    lost, *rest = stops(data)
+    return (lost, has(data["sibling"], "drop", not_=True), *rest)
 
 
 def never_stops(data: Data) -> tuple[Evidence, ...]:
@@ -51,8 +51,8 @@ CLAIMS = (
     Claim(
         "ipo_stops",
         "IPO stops at its target: no drastic drop, and the chosen response keeps its peak.",
-        method="Drop (10 nats) and degradation (0.01) are to be absent and the push to be gone, so that more steps "
-        "would change nothing.",
+        method="The drop (10 nats) is to be absent, π⁺ to end within 0.05 of its peak, and the push to be gone, so "
+        "that more steps change nothing.",
         lines={"sibling": ALL_IPO},
         examine=ipo_stops,
         pick={"scenario": "s1"},
@@ -62,7 +62,7 @@ CLAIMS = (
     Claim(
         "slic_stops",
         "SLiC stops at its hinge, and the chosen response keeps its peak.",
-        method="Degradation (0.01) is to be absent and the push to be gone, so that more steps would change nothing.",
+        method="π⁺ is to end within 0.05 of its peak and the push to be gone, so that more steps change nothing.",
         lines={"sibling": ALL_SLIC},
         examine=stops,
         pick={"scenario": "s1"},
