@@ -132,8 +132,8 @@ def _sides_in_words(sides: Sequence[Answered]) -> str:
     found = []
     for answer in ANSWERS:
         labels = [each.side.label for each in sides if each.answer == answer]
-        found += [f"{answer} with {', '.join(labels)}"] if labels else []
-    return f" Sides: {'; '.join(found)}." if found else ""
+        found += [f" {answer.capitalize()}: {', '.join(labels)}."] if labels else []
+    return f" Sides.{''.join(found)}" if found else ""
 
 
 def _lines(judgement: Judgement) -> str:
