@@ -33,7 +33,7 @@ def runs():
 
 
 def shaped(ds, chosen, log_rejected=-30.0, peak=None):
-    """The same record with other curves: π⁺ from 0.45 over a peak to `chosen`, log π⁻ to `log_rejected`, a falling loss.
+    """The same record with a falling loss, π⁺ from 0.45 over a peak to `chosen`, and log π⁻ to `log_rejected`.
 
     Both are numbers or arrays over the record's axis, or over its seeds where it has none.
     """

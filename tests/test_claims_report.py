@@ -19,7 +19,7 @@ LINE = "tabular s1 dpo beta=0.1 sgd lr=1 steps=3 seeds=20"
 
 
 def piece(answer="yes", what="mass | left", measure="", value=0.5):
-    need = "above -1" if answer else ""
+    need = "above −1" if answer else ""
     return Evidence(what, value, value - 0.1, value + 0.1, 24, "nats", ".2f", need, answer, measure)
 
 
