@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# In a raw docstring click would not see the \b, the character that keeps the lines of a paragraph apart.
+HELP = """Exact dynamics of preference optimisation, in a policy small enough to enumerate.
+
+\b
+python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
+python -m lab lines      what such a line may say
+python -m lab doctor     whether this installation works
+"""
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dpolab")
 def main() -> None:
-    r"""Exact dynamics of preference optimisation, in a policy small enough to enumerate.
-
-    \b
-    python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
-    python -m lab lines      what such a line may say
-    python -m lab doctor     whether this installation works
-    """
+    """Run experiments and examine the installation from a shell."""
 
 
 @main.command()
