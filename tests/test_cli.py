@@ -264,6 +264,12 @@ def test_every_kind_of_record_has_a_picture(line: str) -> None:
     assert ("the first 6 of 8 cells" in figure.get_suptitle()) == (rows == 6)
 
 
+def test_a_folder_with_brackets_is_named_as_it_is(place: Path) -> None:
+    result = call("run", LINE, "--out", "a [old]/b[/i].nc")
+    assert result.exit_code == 0 and (place / "a [old]" / "b[" / "i].png").exists()
+    assert "record   a [old]/b[/i].nc\n" in result.output and "lab.load('a [old]/b[/i].nc')" in result.output
+
+
 def test_a_picture_needs_the_seeds() -> None:
     with pytest.raises(ValueError, match=r"no dimension 'seed'; keep it: ds.isel\(seed=\[0\]\)"):
         picture(lab.run("tabular s1 dpo sgd lr=1 steps=2 seeds=2").isel(seed=0))

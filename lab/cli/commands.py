@@ -59,12 +59,17 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
         took = time.perf_counter() - started
         record = save_record(dataset, file)
         show_verdicts(dataset, terminal)
-        terminal.print(f"record   {record}", soft_wrap=True)
-        terminal.print(f"picture  {save_picture(dataset, file.with_suffix('.png'))}", soft_wrap=True)
+        # Brackets in a folder's name are no markup.
+        terminal.print(f"record   {record}", markup=False, soft_wrap=True)
+        picture = save_picture(dataset, file.with_suffix(".png"))
+        terminal.print(f"picture  {picture}", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         raise Interrupted("Stopped by hand. Files that were there before are unchanged.") from None
     terminal.print(
-        f"trained in {took:.1f} s; go on in Python with lab.load({str(file)!r})", style="dim", soft_wrap=True
+        f"trained in {took:.1f} s; go on in Python with lab.load({str(file)!r})",
+        style="dim",
+        markup=False,
+        soft_wrap=True,
     )
 
 
