@@ -1,4 +1,4 @@
-"""The README is followed word by word: its commands run, its links lead somewhere, its verdicts are the computed ones."""
+"""The README is followed word by word: its commands run, its links lead somewhere, its rows are the computed ones."""
 
 from __future__ import annotations
 
