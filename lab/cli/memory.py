@@ -1,4 +1,4 @@
-"""Whether a line's record has room in this machine's memory, asked before anything is computed."""
+"""Whether a record fits into this machine's memory, asked before anything is computed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lab.experiments.experiment import Experiment
 
 
-def check_room(experiment: Experiment, *, memory: int | None = None) -> None:
+def check_memory(experiment: Experiment, *, memory: int | None = None) -> None:
     """Refuse a line whose log-probabilities alone exceed the memory: it would train for long and then be killed.
 
     A lower bound of the record: runs x recorded steps x prompts x responses numbers.
@@ -24,7 +24,7 @@ def check_room(experiment: Experiment, *, memory: int | None = None) -> None:
     Raises:
         Mistake: The record cannot fit.
     """
-    memory = _memory() if memory is None else memory
+    memory = _installed() if memory is None else memory
     runs = experiment.value("seeds") * math.prod(len(values) for values in experiment.axes.values())
     steps = experiment.value("steps") // experiment.value("every") + 1
     size = 4 if "float32" in experiment.dtype else 8
@@ -36,7 +36,7 @@ def check_room(experiment: Experiment, *, memory: int | None = None) -> None:
         )
 
 
-def _memory() -> int:
+def _installed() -> int:
     """Ask for the bytes of memory; 0 where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
