@@ -240,7 +240,7 @@ def _files() -> list[Path]:
 
 
 def _is_ours(file: Path) -> bool:
-    stem = file.name.partition(".")[0]
+    stem = file.name.removeprefix(".").partition(".")[0]  # a killed save leaves its key with a dot in front
     return file.name.startswith(".new-") or (len(stem) == 64 and stem.startswith(file.parent.name))
 
 

@@ -255,3 +255,12 @@ def test_the_cache_forgets_what_was_not_used_for_longest(tmp_path, monkeypatch):
     one = store.path(keys[0], ".npz").stat().st_size
     store.prune(limit=2 * one)
     assert [store.path(key, ".npz").exists() for key in keys] == [True, False, True]
+
+
+def test_what_a_killed_save_left_is_cleared_too(tmp_path, monkeypatch):
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path))
+    place = store.path(store.key("run"), ".nc")
+    place.parent.mkdir()
+    left = place.parent / f".{place.name}.123.abcd.part"
+    left.write_bytes(b"half")
+    assert store.clear().files == 1 and not left.exists()

@@ -112,8 +112,8 @@ def test_a_swept_beta_chosen_is_an_axis_and_still_found_by_its_name(tmp_path):
         ({"steps": np.array([0, 2, 2, 4])}, "they must increase from 0"),
         ({"chosen": np.array([1, 5])}, r"chosen is \[1 5\]; each must be a response, 0 .. 4"),
         ({"pair_prompt": np.array([-1, 0])}, r"pair_prompt is \[-1  0\]; each must be a prompt, 0 .. 2"),
-        ({"pair_weight": np.array([1.0, 1.0])}, "must be positive and sum to 1; divide by their sum"),
-        ({"pair_weight": np.array([np.nan, 1.0])}, "must be positive and sum to 1"),
+        ({"pair_weight": np.array([1.0, 1.0])}, "must be 0 or more and sum to 1; divide by their sum"),
+        ({"pair_weight": np.array([np.nan, 1.0])}, "must be 0 or more and sum to 1"),
     ],
 )  # fmt: skip
 def test_assemble_refuses(change, message):

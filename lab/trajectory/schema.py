@@ -165,7 +165,7 @@ def validate(dataset: xr.Dataset) -> None:
             raise ValueError(f"{name} is {values}; each must be a {dim}, 0 .. {dataset.sizes[dim] - 1}")
     weights = dataset["pair_weight"].values
     if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
-        raise ValueError(f"pair_weight is {weights}; the weights must be positive and sum to 1; divide by their sum")
+        raise ValueError(f"pair_weight is {weights}; the weights must be 0 or more and sum to 1; divide by their sum")
 
 
 def axis_values(name: str, values: Sequence[object] | np.ndarray) -> np.ndarray:
