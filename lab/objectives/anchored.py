@@ -1,4 +1,4 @@
-"""Losses with a term for each response by itself, so that both are anchored to the reference; u, v, s as in `pairwise`."""
+"""Losses with a term for each response by itself: both are anchored to the reference. u, v, s as in `pairwise`."""
 
 from __future__ import annotations
 

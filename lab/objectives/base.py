@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class PairLogProbs:
-    """Log-probabilities in nats of the two responses of every pair, each [run, ..., pair], and what else is known of them.
+    """Log-probabilities in nats of the two responses of every pair, each [run, ..., pair], and what else is known.
 
     Args:
         chosen: log pi(chosen) under the policy.
@@ -26,7 +26,7 @@ class PairLogProbs:
         rejected_length: likewise for the rejected response.
         gold: log pi(gold) of a third, best response, or None where the chosen one is the best there is.
         gold_length: tokens of the gold response.
-        kl: KL(pi || pi_ref), the reference point of prospect theory, [run, ..., 1], or None for an estimate from the pairs.
+        kl: KL(pi || pi_ref), [run, ..., 1], the reference point of KTO, or None to estimate it from the pairs.
         chosen_confidence: log pi(chosen) - log sum_y pi(y)^2 (a mean over tokens), or None where no table is at hand.
         rejected_confidence: likewise for the rejected response.
     """
@@ -82,7 +82,7 @@ class Objective(ABC):
 
     @property
     def needs(self) -> frozenset[str]:
-        """Return which of "kl" and "confidence" the loss reads out of `PairLogProbs`: they cost a look at the whole table."""
+        """Return which of "kl" and "confidence" the loss reads: they cost a look at the whole table."""
         return frozenset()
 
     @property
@@ -148,6 +148,11 @@ def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
     return value.to(like).view(-1, *(1,) * (like.ndim - 1))
 
 
+def as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a hyper-parameter as a tensor that broadcasts over [run, ...], in full precision from the start."""
+    return torch.as_tensor(per_run(value, like), dtype=like.dtype, device=like.device)
+
+
 def check_hyper(
     name: str,
     value: float | Tensor,
@@ -157,7 +162,7 @@ def check_hyper(
     below: float = inf,
     at_most: float = inf,
 ) -> None:
-    """Raise unless a hyper-parameter is a number or [run], finite and > low (or >= low if not `positive`), and in bounds.
+    """Raise unless a hyper-parameter is a number or [run], finite and within its bounds.
 
     Args:
         name: what it is called in the error.
@@ -172,7 +177,8 @@ def check_hyper(
     values = torch.as_tensor(value, dtype=torch.float64)
     if values.ndim > 1:
         raise ValueError(f"{name} has shape {tuple(values.shape)}; give one number or one a run, [run]")
-    bad = ~torch.isfinite(values) | (values <= low if positive else values < low) | (values >= below) | (values > at_most)
+    bad = ~torch.isfinite(values) | (values < low) | (values >= below) | (values > at_most)
+    bad |= (values == low) & positive
     if bool(bad.any()):
         worst = float(values.reshape(-1)[bad.reshape(-1)][0])
         bounds = [f"{'>' if positive else '>='} {low:g}"] if low > -inf else []

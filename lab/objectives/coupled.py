@@ -16,13 +16,13 @@ from lab.objectives.margins import smoothed, smoothed_slope
 
 def ranks(values: Tensor) -> Tensor:
     """Return where each pair stands when the pairs are sorted upwards, [run, ..., pair]."""
-    return values.argsort(-1, stable=True).argsort(-1, stable=True)
+    return torch.argsort(torch.argsort(values, dim=-1, stable=True), dim=-1, stable=True)
 
 
 def at_same_rank(values: Tensor, of: Tensor) -> Tensor:
     """Return, for each pair, the one of `values` whose rank is that of the pair in `of`, [run, ..., pair]."""
     values, of = torch.broadcast_tensors(values, of)
-    return values.sort(-1, stable=True).values.gather(-1, ranks(of))
+    return torch.sort(values, dim=-1, stable=True).values.gather(-1, ranks(of))
 
 
 @dataclass(frozen=True)
@@ -92,5 +92,5 @@ class AOTUnpaired(AOT):
         """Return beta f'(beta d) at the pair's u and -beta f'(beta d) at the rank of its v, each [run, ..., pair]."""
         u, v = pairs.chosen_log_ratio, pairs.rejected_log_ratio
         push = per_run(self.beta, u) * smoothed_slope(self._margin(pairs), self.smoothing)
-        by_rank = push.gather(-1, u.argsort(-1, stable=True))
+        by_rank = push.gather(-1, torch.argsort(u, dim=-1, stable=True))
         return push, -by_rank.gather(-1, ranks(v))

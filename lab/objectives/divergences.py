@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from lab.objectives.averaged import AveragedDPO, AveragedIPO
-from lab.objectives.base import Objective, PairLogProbs, check_hyper, per_run
+from lab.objectives.base import Objective, PairLogProbs, as_tensor, check_hyper
 from lab.objectives.margins import CDPO, EXO, DiscoPOP, RobustDPO
 from lab.objectives.pairwise import DPO, IPO, SLiC
 
@@ -28,7 +28,7 @@ class Divergence(Objective):
         jensen_shannon  phi(x) = log 2 + log s(x)
         alpha           phi(x) = (exp((alpha - 1) x) - 1) / (alpha - 1); x at alpha = 1
 
-    As pi(rejected) -> 0, phi(v) of forward_kl falls like -exp(-v), so that the margin is soon large and both pushes end;
+    As pi(rejected) -> 0, phi(v) of forward_kl falls like -exp(-v): the margin is soon large and both pushes end;
     alpha > 1 is bounded below there, and the margin stays finite. phi' weighs the pushes: as pi(chosen) -> 1 from a
     small reference it falls to 0 in forward_kl and jensen_shannon, and grows for alpha > 1.
 
@@ -70,7 +70,7 @@ class Divergence(Objective):
                 return -torch.expm1(-x), torch.exp(-x)
             case "jensen_shannon":
                 return log(2) + logsigmoid(x), torch.sigmoid(-x)
-        k = torch.as_tensor(per_run(self.alpha, x)).to(x) - 1
+        k = as_tensor(self.alpha, x) - 1
         line = k.abs() < 1e-6
         k = torch.where(line, torch.ones_like(k), k)
         exponent = k * x

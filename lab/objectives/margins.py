@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import PairLogProbs, Scaled, check_hyper, per_run
+from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, per_run
 
 
 def smoothed(margin: Tensor, smoothing: float | Tensor) -> Tensor:
@@ -134,7 +134,7 @@ class EXO(MarginLoss):
         check_hyper("smoothing", self.smoothing, below=0.5)
 
     def _logs(self, margin: Tensor) -> tuple[Tensor, Tensor]:
-        e = torch.as_tensor(per_run(self.smoothing, margin)).to(margin)
+        e = as_tensor(self.smoothing, margin)
         return torch.log1p(-e), torch.log(e)
 
     def value(self, margin: Tensor) -> Tensor:
@@ -154,7 +154,7 @@ class EXO(MarginLoss):
 class DiscoPOP(MarginLoss):
     """DiscoPOP: (1 - w) (-log s(m)) + w exp(-m) with w = s(m / tau), a blend of DPO's loss and an exponential one.
 
-    As pi(rejected) -> 0 the pushes vanish like exp(-m); between its two halves, just below m = 0, the loss is not convex.
+    As pi(rejected) -> 0 the pushes vanish like exp(-m). Where its two halves meet, around m = 0, it is not convex.
 
     Args:
         beta: inverse temperature, > 0.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import PairLogProbs, Scaled, check_hyper, per_run
+from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, per_run
 
 LARGEST = 80.0  # exponent of a probability ratio; beyond it the margin is clipped at any sensible bound
 
@@ -113,7 +113,7 @@ class ChiPO(Scaled):
         u, v = pairs.chosen_log_ratio, pairs.rejected_log_ratio
         z, w = u.clamp(max=LARGEST).exp(), v.clamp(max=LARGEST).exp()
         full = per_run(self.beta, u) * ((z - w) + (u - v))
-        clip = torch.as_tensor(per_run(self.clip, full)).to(full)
+        clip = as_tensor(self.clip, full)
         return z, w, full.clamp(-clip, clip), full.abs() <= clip
 
     def loss(self, pairs: PairLogProbs) -> Tensor:
@@ -121,7 +121,7 @@ class ChiPO(Scaled):
         return -logsigmoid(self._margin(pairs)[2])
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
-        """Return -beta s(-m) (1 + exp(u)) and beta s(-m) (1 + exp(v)) within the clip, else 0, each [run, ..., pair]."""
+        """Return -beta s(-m) (1 + exp(u)) and beta s(-m) (1 + exp(v)), 0 beyond the clip, each [run, ..., pair]."""
         z, w, margin, inside = self._margin(pairs)
         push = per_run(self.beta, margin) * torch.sigmoid(-margin) * inside.to(margin.dtype)
         return -push * (1 + z), push * (1 + w)

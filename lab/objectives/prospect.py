@@ -17,8 +17,8 @@ from lab.objectives.base import PairLogProbs, Scaled, check_hyper, per_run
 class APOZeroUnpaired(Scaled):
     """Unpaired APO-zero: the mean of w_D [1 - s(beta u)] and w_U s(beta v).
 
-    As pi(rejected) -> 0 its own push vanishes like exp(beta v); the chosen one's does not notice, and as pi(chosen) -> 1
-    falls with u alone.
+    As pi(rejected) -> 0 its own push vanishes like exp(beta v); the chosen one's does not notice, and falls with u
+    alone as pi(chosen) -> 1.
 
     Args:
         beta: inverse temperature, > 0.

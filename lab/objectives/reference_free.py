@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.objectives.base import PairLogProbs, Scaled, check_hyper, per_run
+from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, per_run
 from lab.objectives.margins import smoothed, smoothed_slope
 from lab.objectives.supervised import mean_length
 
@@ -87,7 +87,7 @@ class SLiCHF(WithNLL):
         return torch.relu(1 - margin) + self._nll(pairs)
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
-        """Return -beta where the margin is below 1, minus the likelihood's, and its counterpart, each [run, ..., pair]."""
+        """Return -beta where the margin is below 1, less the likelihood's, and +beta there, each [run, ..., pair]."""
         beta = per_run(self.beta, pairs.chosen)
         push = beta * (beta * (pairs.chosen - pairs.rejected) < 1).to(pairs.chosen.dtype)
         return -push - self._nll_slope(pairs), push
@@ -158,7 +158,7 @@ class SimPO(Scaled):
         return smoothed(self._margin(pairs)[0], self.smoothing)
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
-        """Return beta f'(m) score'(chosen)/|chosen| and -beta f'(m) score'(rejected)/|rejected|, each [run, ..., pair]."""
+        """Return beta f'(m) score'/|chosen| and -beta f'(m) score'/|rejected|, each [run, ..., pair]."""
         margin, by_chosen, by_rejected = self._margin(pairs)
         push = per_run(self.beta, margin) * smoothed_slope(margin, self.smoothing)
         return push * by_chosen, -push * by_rejected
@@ -168,7 +168,7 @@ class SimPO(Scaled):
 class AlphaPO(SimPO):
     """AlphaPO: SimPO on the score (1 - exp(-alpha a)) / alpha of the average log-probability a; a itself at alpha = 0.
 
-    alpha > 0 makes the margin grow like pi^(-alpha) as pi(rejected) -> 0, so that both pushes end soon; alpha < 0 bounds
+    alpha > 0 makes the margin grow like pi^(-alpha) as pi(rejected) -> 0: both pushes end soon; alpha < 0 bounds
     the score of the rejected response, whose push then fades like pi^|alpha| while the margin stays finite. As
     pi(chosen) -> 1 the score is that of SimPO.
 
@@ -188,7 +188,7 @@ class AlphaPO(SimPO):
         check_hyper("alpha", self.alpha, low=-float("inf"))
 
     def _score(self, average: Tensor) -> tuple[Tensor, float | Tensor]:
-        alpha = torch.as_tensor(per_run(self.alpha, average)).to(average)
+        alpha = as_tensor(self.alpha, average)
         line = alpha == 0
         alpha = torch.where(line, torch.ones_like(alpha), alpha)
         score, slope = -torch.expm1(-alpha * average) / alpha, torch.exp(-alpha * average)

@@ -1,4 +1,4 @@
-"""Supervised objectives: what the pairs teach when the comparison is ignored, or the rejected response merely avoided."""
+"""Supervised objectives: what pairs teach when responses are not compared, but each is made likely or unlikely."""
 
 from __future__ import annotations
 

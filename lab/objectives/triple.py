@@ -69,7 +69,7 @@ class TPO(Scaled):
         return smoothed(margin, self.smoothing) + per_run(self.gold_weight, margin) * GOLD.loss(pairs)
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
-        """Return beta f'(m), with the gold term where it is the chosen response, and -beta f'(m), each [run, ..., pair]."""
+        """Return beta f'(m), with the gold term if that is the chosen one, and -beta f'(m), each [run, ..., pair]."""
         beta = per_run(self.beta, pairs.chosen)
         push = beta * smoothed_slope(beta * (pairs.chosen - pairs.rejected), self.smoothing)
         return push + per_run(self.gold_weight, push) * GOLD.response_weights(pairs)[0], -push

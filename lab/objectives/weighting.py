@@ -12,7 +12,7 @@ from lab.objectives.base import Objective, PairLogProbs
 
 @dataclass(frozen=True)
 class WPO(Objective):
-    """Weighted preference optimisation: W(chosen) W(rejected) times a loss, W(y) = pi(y) / sum_y' pi(y')^2, no gradient.
+    """Weighted preference optimisation: W(chosen) W(rejected) times a loss, W(y) = pi(y) / sum_y' pi(y')^2 detached.
 
     For a response of several tokens, log W is the mean over its tokens. A pair whose responses the policy would not
     sample counts less: as pi(rejected) -> 0 both pushes vanish at least like pi(rejected), whatever the loss. As
