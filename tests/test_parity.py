@@ -1,4 +1,4 @@
-"""Parity with TRL 1.16.0: the losses and gradients stored in tests/data/given.json, and what a wrong one is answered."""
+"""Parity with TRL 1.16.0: the numbers stored in tests/data/given.json, and what a wrong one is answered."""
 
 from __future__ import annotations
 
