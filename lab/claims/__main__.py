@@ -22,6 +22,7 @@ from lab.claims.report import markdown, paragraph, read_verdicts
 from lab.claims.running import judge_all, lines_to_run, run_lines, work
 from lab.claims.writing import bold
 from lab.cli.errors import Failure, Interrupted, Mistake
+from lab.cli.report import console
 
 ROOT = Path(lab.__file__).resolve().parent.parent
 DIFFERS = 3
@@ -43,7 +44,7 @@ def main(names: tuple[str, ...], listed: bool, check: bool, jobs: int | None) ->
         claims = choose(names)
     except ValueError as error:
         raise Mistake(str(error)) from None
-    terminal = Console(highlight=False)
+    terminal = console()
     if listed:
         _list(claims, _committed(file), terminal)
         return

@@ -7,6 +7,7 @@ import xarray as xr
 
 from lab import properties
 from lab.claims.claim import NO, UNDECIDED, WEAK, YES, Evidence
+from lab.claims.writing import number
 from lab.intervals import median_interval
 
 ANSWER_OF = {"present": YES, "absent": NO, "inconclusive": UNDECIDED}
@@ -65,7 +66,7 @@ def above(
     answer = YES if low > threshold else NO if high < threshold else UNDECIDED
     if answer == NO and weak is not None and low > weak:
         answer = WEAK
-    need = f"above {threshold:g}"
+    need = f"above {number(threshold, 'g')}"
     return Evidence(what, value, low, high, values.sizes["seed"], units, style, need, answer, measure)
 
 
@@ -81,7 +82,7 @@ def below(
     """Ask whether the median over seeds lies below a threshold; the mirror image of `above`."""
     value, low, high = _interval(what, values)
     answer = YES if high < threshold else NO if low > threshold else UNDECIDED
-    need = f"below {threshold:g}"
+    need = f"below {number(threshold, 'g')}"
     return Evidence(what, value, low, high, values.sizes["seed"], units, style, need, answer, measure)
 
 

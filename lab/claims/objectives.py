@@ -5,9 +5,12 @@ from __future__ import annotations
 from lab import metrics
 from lab.claims.claim import Claim, Data, Evidence, Side
 from lab.claims.evidence import above, below, has, told
-from lab.claims.lines import ALL_IPO, ALL_SLIC, S1
+from lab.claims.lines import ADAM, ALL_IPO, ALL_SLIC, S1
 from lab.claims.readings import chosen, chosen_end, chosen_lost, rejected_end
 
+BETAS = "beta=0.005,0.01,0.02,0.05,0.1"
+FAR_IPO, FAR_SLIC = f"mlp s1 ipo {BETAS} {ADAM}", f"mlp s1 slic {BETAS} {ADAM}"
+HERE = {"scenario": "s1", "β": "β = 0.1"}
 OTHERS = tuple(Side("scenario", name, pick={"scenario": name}) for name in ("s2", "s3", "s4"))
 
 
@@ -56,8 +59,8 @@ CLAIMS = (
         lines={"sibling": ALL_IPO},
         examine=ipo_stops,
         pick={"scenario": "s1"},
-        here={"scenario": "s1"},
-        sides=OTHERS,
+        here=HERE,
+        sides=(*OTHERS, Side("β", "β = 0.01, a far target", {"sibling": FAR_IPO}, {"beta": 0.01})),
     ),
     Claim(
         "slic_stops",
@@ -66,8 +69,8 @@ CLAIMS = (
         lines={"sibling": ALL_SLIC},
         examine=stops,
         pick={"scenario": "s1"},
-        here={"scenario": "s1"},
-        sides=OTHERS,
+        here=HERE,
+        sides=(*OTHERS, Side("β", "β = 0.01, a far hinge", {"sibling": FAR_SLIC}, {"beta": 0.01})),
     ),
     Claim(
         "dpo_lacks_a_stop",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from lab.claims.claim import ANSWERS, OF_THE_LAB, OF_THE_PAPER, Evidence
 from lab.claims.introduction import INTRODUCTION
 from lab.claims.judging import Answered, Judgement, listed, measures
-from lab.claims.writing import bold, headline, interval, need
+from lab.claims.writing import bold, headline, interval
 
 PAPER_HEAD = (
     "id",
@@ -114,7 +114,7 @@ def _measured(judgement: Judgement) -> tuple[str, str, str]:
 
 
 def _row(where: str, piece: Evidence) -> tuple[str, ...]:
-    return where, piece.what, interval(piece), need(piece), piece.answer
+    return where, piece.what, interval(piece), piece.need, piece.answer
 
 
 def _side_rows(side: Answered) -> list[tuple[str, ...]]:
@@ -132,8 +132,8 @@ def _sides_in_words(sides: Sequence[Answered]) -> str:
     found = []
     for answer in ANSWERS:
         labels = [each.side.label for each in sides if each.answer == answer]
-        found += [f"{answer} with {', '.join(labels)}"] if labels else []
-    return f" Sides: {'; '.join(found)}." if found else ""
+        found += [f" {answer.capitalize()}: {', '.join(labels)}."] if labels else []
+    return f" Sides.{''.join(found)}" if found else ""
 
 
 def _lines(judgement: Judgement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -26,18 +27,15 @@ def lines_to_run(claims: Sequence[Claim]) -> list[str]:
 
 
 def work(line: str) -> float:
-    """Estimate the work of a line: runs times steps times the size of the policy."""
-    experiment = Experiment.parse(line)
-    size = 1.0
-    for axis, values in {**experiment.batched_axes, **experiment.looped_axes}.items():
-        size *= len(values) if axis != "seed" else 1
-    policy = {"mlp": float(experiment.value("width")) / 64 + 0.5, "loglinear": 0.3, "tabular": 0.1}
-    return (
-        size
-        * float(experiment.value("steps"))
-        * float(experiment.value("seeds"))
-        * policy[str(experiment.value("policy"))]
-    )
+    """Estimate the work of a line: runs times steps times the size of the policy, summed over its looped cells."""
+    total = 0.0
+    for cell, _ in Experiment.parse(line).cells():
+        runs = float(cell.value("seeds")) * math.prod(len(values) for values in cell.batched_axes.values())
+        size = {"mlp": 0.5 + float(cell.value("width")) / 64, "loglinear": 0.3, "tabular": 0.1}[
+            str(cell.value("policy"))
+        ]
+        total += runs * float(cell.value("steps")) * size
+    return total
 
 
 def run_lines(lines: Sequence[str], *, jobs: int, finished: Callable[[str], None]) -> None:

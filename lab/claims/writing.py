@@ -36,11 +36,6 @@ def headline(piece: Evidence) -> str:
     return f"{piece.what}: {interval(piece)}, n = {piece.n}"
 
 
-def need(piece: Evidence) -> str:
-    """Write what it was held against."""
-    return piece.need.replace("-", MINUS) if piece.need[:5] in ("above", "below") else piece.need
-
-
 def bold(verdict: Verdict) -> str:
     """Write a verdict with its word in bold."""
     return f"**{verdict.word}**" + (f": {verdict.condition}" if verdict.condition else "")

@@ -73,21 +73,22 @@ class Chunk:
         as_table = self.policy.parameters_are_logits and "predictions" not in record.keep
         # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
         as_logits = as_table and self.objective.only_margin
-        row = 0
+        row, recorded, table, gradient = 0, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
         for step in range(steps + 1):
-            logits, passed = self.policy.forward(state)
-            log_prob = logits if as_logits else logits.log_softmax(-1)
-            table = log_prob.view(reference.shape)
+            if not as_logits:  # where they do, the table is the state itself
+                logits, passed = self.policy.forward(state)
+                log_prob = logits.log_softmax(-1)
+                table = log_prob.view(reference.shape)
             recording = step == rows[row]
             if recording:
-                tape["log_prob"][row] = table
+                recorded[row].copy_(table)
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
                     break
             push = torch.cat(self.objective.response_weights(pairs(table)), 1)
             weighted = push * next(weights)
             if as_table:
-                gradient = torch.zeros_like(table).index_add_(1, self.flat, weighted)
-                if not as_logits:  # where they do cancel, the weights of a prompt sum to 0
+                gradient.zero_().index_add_(1, self.flat, weighted)
+                if not as_logits:  # where it does cancel, the weights of a prompt sum to 0
                     total = gradient.view_as(log_prob)
                     total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
             else:
