@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.experiments.grammar import write_value
-from lab.experiments.vocabulary import EXAMPLE, KEPT, WORDS, Word
+from lab.experiments.vocabulary import EXAMPLE, KEPT, WORDS, Word, takers
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -112,7 +112,7 @@ def show_words(out: Console) -> None:
             _default(word),
             _values(word),
             "" if word.sweep == "fixed" else "yes",
-            word.about + (f" (for {', '.join(word.owned_by)})" if word.owner else ""),
+            word.about + (f" (for {takers(name)})" if word.owner else ""),
         )
     out.print(table)
     out.print(
