@@ -16,7 +16,8 @@ from lab.objectives.pairwise import DPO, IPO, SLiC
 
 TAKEN = (DPO, IPO, SLiC, CDPO, RobustDPO, EXO, DiscoPOP, AveragedDPO, AveragedIPO)
 KINDS = ("reverse_kl", "forward_kl", "jensen_shannon", "alpha")
-LARGEST = 80.0  # exponent of a probability ratio in the alpha divergence, as in TRL
+# Largest exponent of a probability ratio, beyond which phi is constant: TRL's in float32; squares stay finite in both.
+LARGEST = {torch.float32: 80.0, torch.float64: 300.0}
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Divergence(Objective):
     """A loss of the log-ratios with phi(u), phi(v) in place of u, v: the regulariser is another f-divergence.
 
         reverse_kl      phi(x) = x
-        forward_kl      phi(x) = 1 - exp(-x)
+        forward_kl      phi(x) = 1 - exp(-x), which is alpha = 0
         jensen_shannon  phi(x) = log 2 + log s(x)
         alpha           phi(x) = (exp((alpha - 1) x) - 1) / (alpha - 1); x at alpha = 1
 
@@ -66,16 +67,14 @@ class Divergence(Objective):
         match self.kind:
             case "reverse_kl":
                 return x, torch.ones_like(x)
-            case "forward_kl":
-                return -torch.expm1(-x), torch.exp(-x)
             case "jensen_shannon":
                 return log(2) + logsigmoid(x), torch.sigmoid(-x)
-        k = as_tensor(self.alpha, x) - 1
+        k = as_tensor(0.0 if self.kind == "forward_kl" else self.alpha, x) - 1
         line = k.abs() < 1e-6
         k = torch.where(line, torch.ones_like(k), k)
-        exponent = k * x
-        phi = torch.expm1(exponent.clamp(max=LARGEST)) / k
-        slope = torch.exp(exponent.clamp(max=LARGEST)) * (exponent <= LARGEST).to(x.dtype)
+        largest = LARGEST[x.dtype]
+        exponent = (k * x).clamp(max=largest)
+        phi, slope = torch.expm1(exponent) / k, torch.exp(exponent) * (exponent < largest).to(x.dtype)
         return torch.where(line, x, phi), torch.where(line, torch.ones_like(x), slope)
 
     def _inside(self, pairs: PairLogProbs) -> tuple[PairLogProbs, Tensor, Tensor]:

@@ -151,7 +151,7 @@ class SimPO(Scaled):
         good, by_chosen = self._score(pairs.chosen / pairs.chosen_length)
         bad, by_rejected = self._score(pairs.rejected / pairs.rejected_length)
         margin = per_run(self.beta, good) * (good - bad) - per_run(self.gamma, good)
-        return margin, by_chosen / pairs.chosen_length, by_rejected / pairs.rejected_length
+        return margin, by_chosen, by_rejected
 
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return the smoothed -log s(beta (score(chosen) - score(rejected)) - gamma), [run, ..., pair]."""
@@ -161,7 +161,7 @@ class SimPO(Scaled):
         """Return beta f'(m) score'/|chosen| and -beta f'(m) score'/|rejected|, each [run, ..., pair]."""
         margin, by_chosen, by_rejected = self._margin(pairs)
         push = per_run(self.beta, margin) * smoothed_slope(margin, self.smoothing)
-        return push * by_chosen, -push * by_rejected
+        return push * by_chosen / pairs.chosen_length, -push * by_rejected / pairs.rejected_length
 
 
 @dataclass(frozen=True)
