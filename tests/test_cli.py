@@ -231,6 +231,14 @@ def test_an_output_without_greek_gets_question_marks(place: Path) -> None:
     assert "log ?? fell" in done.stdout and (place / "runs" / f"{NAME}.png").exists()
 
 
+@pytest.mark.parametrize("module", ["figures", "lab.claims"])
+def test_the_other_commands_print_without_greek_as_well(place: Path, module: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "DPOLAB_CACHE": str(place)}
+    command = [sys.executable, "-m", module, "--list"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "?" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -96,3 +96,4 @@ def test_a_table_moves_no_mass_between_unseen_responses():
     unseen = metrics.unseen_mask(ds)
     growth = metrics.log_ratio(ds).isel(step=-1).where(unseen)
     np.testing.assert_allclose(growth.max("response"), growth.min("response"), atol=1e-12)
+    assert metrics.growth_rank_correlation(ds).isnull().all(), "what rounding leaves of equal growth has no rank"

@@ -15,7 +15,7 @@ import click
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from figures.machinery import contact_sheet, listing, saving
+from figures.machinery import contact_sheet, listing, saving, work
 from figures.machinery.answer import Answer
 from figures.machinery.discovery import choose, names
 from figures.machinery.freshness import shown
@@ -143,8 +143,7 @@ def _say_at_once(each: Plan, settings: Settings, report: Report, *, check: bool)
     """Answer for figures that need no work, or cannot be worked on."""
     if each.broken is not None:
         if not check:
-            saving.remove(each.name, settings.place)
-            (settings.place / f"{each.name}.error.txt").write_text(f"{each.broken.text}\n\n{each.broken.trace}")
+            work.fail(each.name, each.broken, settings)
         report.finished(each.name, each.broken)
     elif each.state.fresh and not settings.force and not check:
         report.finished(each.name, Answer("cached"))

@@ -22,7 +22,7 @@ from lab.claims.report import markdown, paragraph, read_verdicts
 from lab.claims.running import judge_all, lines_to_run, run_lines, work
 from lab.claims.writing import bold
 from lab.cli.errors import Failure, Interrupted, Mistake
-from lab.cli.report import console
+from lab.cli.report import console, write_in_any_encoding
 
 ROOT = Path(lab.__file__).resolve().parent.parent
 DIFFERS = 3
@@ -162,4 +162,5 @@ def _write(text: str, file: Path) -> bool:
 
 
 if __name__ == "__main__":
+    write_in_any_encoding()
     main(prog_name="python -m lab.claims")

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING
 
 import click
@@ -30,6 +31,13 @@ COLOURS = {
 }  # fmt: skip
 MOST_CELLS = 40
 WIDTH = 140  # where there is no terminal to ask
+
+
+def write_in_any_encoding() -> None:
+    """Let an output that knows no Greek show a question mark instead of failing after the work is done."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def console() -> Console:

@@ -47,7 +47,8 @@ def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None
     Spearman's ρ over the responses of a prompt, between log π_last - log π_ref and log π_ref, averaged over prompts
 
     Above 0 the likelier responses grew by a larger factor; at 0 growth does not depend on where a response started;
-    a gained mass instead of a factor would be larger for the likelier ones even if all grew alike.
+    a gained mass instead of a factor would be larger for the likelier ones even if all grew alike. Log-probabilities
+    that differ by rounding alone (1e-9 nats; 1e-4 in float32) count as equal: a table's unseen responses grow alike.
 
     Args:
         ds: A record.
@@ -55,7 +56,7 @@ def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None
             does not count.
 
     Returns:
-        [...], from -1 to 1; NaN where no prompt counts, or all of its responses are alike.
+        [...], from -1 to 1; NaN where the responses of a prompt that counts all grew or all began alike.
 
     Raises:
         ValueError: If no prompt has three responses to compare.
@@ -72,10 +73,11 @@ def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None
         raise ValueError(
             f"no prompt has three responses to compare: {mask.sum(-1).tolist()}. Mark more of them in `among`."
         )
+    rounding = 1e-9 if growth.dtype == np.float64 else 1e-4
     columns = []
     for prompt in prompts:
         grew, began = (
-            _centred_ranks(array.transpose(*dims, "prompt", "response").values[..., prompt, mask[prompt]])
+            _centred_ranks(array.transpose(*dims, "prompt", "response").values[..., prompt, mask[prompt]], rounding)
             for array in (growth, start)
         )
         with np.errstate(invalid="ignore"):
@@ -85,13 +87,13 @@ def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None
     return label(correlation, "growth_rank_correlation", "rank correlation of growth and reference probability", "1")
 
 
-def _centred_ranks(values: np.ndarray) -> np.ndarray:
+def _centred_ranks(values: np.ndarray, rounding: float) -> np.ndarray:
     """Count along the last axis how many values lie below each, less those above: twice the ranks, centred.
 
-    Equal values share theirs; NaN makes all ranks of its row NaN.
+    Values equal to within `rounding` share theirs; NaN makes all ranks of its row NaN.
     """
-    one, other = values[..., :, None], values[..., None, :]
-    return np.sign(one - other).sum(-1)
+    gap = values[..., :, None] - values[..., None, :]
+    return np.where(np.abs(gap) <= rounding, 0, np.sign(gap)).sum(-1)
 
 
 def gainers(ds: xr.Dataset) -> xr.Dataset:
