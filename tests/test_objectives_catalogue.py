@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from mpmath import mp, mpf
 import lab
 from lab.objectives import Objective, PairLogProbs
 from lab.objectives.supervised import log1mexp
+from tests import worlds
 from tests.worlds import draw
 
 KL = 0.3
@@ -412,3 +415,19 @@ def test_a_gold_response_of_its_own_takes_the_likelihood_term():
 def test_settings_outside_the_papers_domain_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_recipe_for_a_new_objective_works():
+    """The class printed in CONTRIBUTING, pasted and trained as it stands."""
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    names: dict = {}
+    exec(textwrap.dedent(text.partition("```python\n")[2].partition("```")[0]), names)
+    objective, pairs = names["Exponential"](0.5), members(1.0)
+    chosen, rejected = objective.response_weights(pairs)
+    torch.testing.assert_close(chosen, -0.5 * torch.exp(-0.5 * pairs.log_ratio_margin))
+    torch.testing.assert_close(rejected, -chosen)
+    world = worlds.problem()
+    record = lab.train(world, worlds.policy("mlp-tanh", world), objective, lab.SGD(0.1), steps=3,
+                       start=worlds.state("mlp-tanh", world))  # fmt: skip
+    total = (record.loss * record.pair_weight).sum("pair").mean("seed")
+    assert float(total[-1]) < float(total[0])
