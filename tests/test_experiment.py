@@ -245,6 +245,9 @@ WHOLE_LINE_ERRORS = {
     "or slic or cdpo or robust or exo or discopop or dpo_avg or ipo_avg, and the objective here is simpo.",
     "mlp s1 dpo sgd lr=1 steps=5 divergence_alpha=2": "divergence_alpha=2: divergence_alpha belongs to divergence alpha, and "
     "the divergence here is reverse_kl. Take divergence_alpha out, or choose divergence alpha.",
+    "mlp s1 dpo,flex sgd lr=1 steps=5 divergence=alpha divergence_alpha=0,2": "divergence_alpha=0,2: the axis "
+    "divergence_alpha belongs to objective dpo or ipo or slic or cdpo or robust or exo or discopop or dpo_avg or ipo_avg, and "
+    "flex would only repeat along it. Give one divergence_alpha, or leave flex out.",
     "mlp s1 dpo sgd lr=1 steps=5 chosen_length=3": "chosen_length=3: chosen_length belongs to objective dpo_avg or",
     "mlp s1 simpo sgd lr=1 steps=5 rejected_length=0": "rejected_length=0: rejected_length is a whole number of at least 1.",
     "mlp s1 cdpo sgd lr=1 steps=5 smoothing=0.5": "smoothing=0.5: smoothing is a finite number above 0 and below 0.5.",
@@ -344,7 +347,9 @@ def experiments(draw: st.DrawFn) -> Experiment:
             fields[name] = "+".join(kept) or "none"
             continue
         one = st.sampled_from(word.choices) if word.choices else limits.get(name, _numbers(word))
-        several = word.sweep != "fixed" and (not word.owner or len(taken) == len(owners))  # type: ignore[arg-type]
+        above = WORDS[word.owner] if word.owner else word
+        alone = not above.owner or set(fields[above.owner]) <= set(above.owned_by)  # type: ignore[call-overload]
+        several = alone and word.sweep != "fixed" and (not word.owner or len(taken) == len(owners))  # type: ignore[arg-type]
         fields[name] = draw(st.lists(one, min_size=1, max_size=3 if several else 1, unique=True))
     if "beta_chosen" in fields and "beta_rejected" in fields:
         fields.pop("beta", None)

@@ -137,9 +137,15 @@ def _check_owner(name: str, values: Values) -> None:
         return
     chosen = [str(value) for value in values[word.owner]]
     strangers = [value for value in chosen if value not in word.owned_by]
+    owners = takers(name)
+    above = WORDS[word.owner]
+    if not strangers and above.owner and len(values[name]) > 1:  # along an axis, all must take what it belongs to
+        chosen = [str(value) for value in values[above.owner]]
+        strangers = [value for value in chosen if value not in above.owned_by]
+        owners = takers(word.owner)
     if not strangers:
         return
-    shown, owners = _show(name, values[name]), takers(name)
+    shown = _show(name, values[name])
     if len(strangers) == len(chosen):
         raise ValueError(
             f"{shown}: {name} belongs to {owners}, and the {word.owner} here is {', '.join(chosen)}. "
