@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.patheffects import withStroke
 
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots, properties
@@ -51,7 +52,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )  # fmt: skip
     plots.panel(
         row[1], "Fall from the peak, after 500 steps",
-        about="over how far training drove the margin" + (";\nat equal margin DPO's is the deepest" if deepest else ""),
+        about="against the margin it reached" + (";\nat equal margin DPO's is the deepest" if deepest else ""),
     )  # fmt: skip
     row[0].set_ylabel("")
     row[1].set_ylabel("")
@@ -112,6 +113,7 @@ def _points(summary: plots.Summary, betas: np.ndarray, ax: Axes, role: plots.Rol
             xytext=(6, -1) if below else (-6, 1), textcoords="offset points",
             ha="left" if below else "right", va="top" if below else "bottom",
             fontsize="small" if last else "x-small", color=role.color, zorder=5,
+            path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-MESSAGE = "Little room makes the fall: it fades in wide layers or with many features, and with tanh there is none"
+MESSAGE = "The fewer units or features prompts share, the deeper the chosen response falls; with tanh it does not fall"
 PLAIN = "How far the chosen response has fallen at equal loss depends on the room that prompts share"
 # Every run reaches this loss; runs are compared there.
 REACHED = 0.01
@@ -57,9 +57,11 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
             _draw_sweep(shown[panel, name], ax, plots.OPTIMIZERS[name], label=ax is axes[0, 2])
         ax.set(ylim=(0, 1.03), xlabel=NAMES[axis], ylabel="")
         plots.panel(
-            ax, title, about="\n".join(_until(name, shown[panel, name].x, fell[panel, name]) for name in OPTIMIZERS)
+            ax,
+            title,
+            about="\n".join(_until(name, axis, shown[panel, name].x, fell[panel, name]) for name in OPTIMIZERS),
         )
-    axes[0, 0].set_ylabel(f"chosen response at loss {REACHED:g}")
+    axes[0, 0].set_ylabel(f"probability of chosen at loss {REACHED:g}")
 
     first, last = ({key: float(summary.median[at]) for key, summary in shown.items()} for at in (0, -1))
     low = min(float(shown["tanh", name].median.min()) for name in OPTIMIZERS)
@@ -107,10 +109,12 @@ def _draw_sweep(summary: plots.Summary, ax: Axes, role: plots.Role, *, label: bo
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _until(name: str, sizes: np.ndarray, fell: np.ndarray) -> str:
+def _until(name: str, axis: str, sizes: np.ndarray, fell: np.ndarray) -> str:
     """Say up to which size the median run falls."""
     label = plots.OPTIMIZERS[name].label
-    return f"{label}: it falls up to {sizes[fell].max()}" if fell.any() else f"{label}: it falls at none"
+    if not fell.any():
+        return f"{label}: no fall in the median"
+    return f"{label}: it falls with up to {sizes[fell].max()} {'units' if axis == 'width' else axis}"
 
 
 FIGURE = Figure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import xarray as xr
 
 
 def median_interval(
@@ -51,6 +52,28 @@ def median_interval(
     reached = np.cumsum(counts[order], axis=0)
     low, high = (_quantile(medians, reached, q * (resamples - 1)) for q in ((1 - level) / 2, (1 + level) / 2))
     return median, np.where(missing, np.nan, low), np.where(missing, np.nan, high)
+
+
+def interval_over_seeds(array: xr.DataArray, level: float = 0.95) -> list[xr.DataArray]:
+    """Compute the median over seeds and its percentile bootstrap interval, in every cell of a quantity.
+
+    Args:
+        array: [..., seed], any units.
+        level: Probability that the interval is to cover, between 0 and 1.
+
+    Returns:
+        Median, lower end, upper end, each [...]; NaN as in `median_interval`.
+
+    Raises:
+        ValueError: If there is no dimension `seed`, or level is out of range.
+
+    Source: `median_interval`; tests/test_properties.py.
+    """
+    if "seed" not in array.dims:
+        raise ValueError("the record has no dimension 'seed'; keep it: ds.isel(seed=[0]), not ds.isel(seed=0)")
+    frame = array.isel(seed=0, drop=True)
+    found = median_interval(array.values, array.get_axis_num("seed"), level=level)
+    return [frame.copy(data=np.asarray(numbers)) for numbers in found]
 
 
 def interval(

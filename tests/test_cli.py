@@ -39,6 +39,12 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, prog_name="python -m lab")
 
 
+def test_the_help_shows_each_example_on_a_line_of_its_own() -> None:
+    shown = [line.strip() for line in call("--help").output.splitlines()]
+    assert 'python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"' in shown
+    assert "\\b" not in call("--help").output
+
+
 def test_a_run_saves_the_record_and_a_picture_and_prints_the_verdicts(place: Path) -> None:
     result = call("run", LINE)
     assert result.exit_code == 0, result.output
@@ -256,6 +262,17 @@ def test_every_kind_of_record_has_a_picture(line: str) -> None:
     assert len(figure.subfigs) == rows and all(len(band.axes) == 3 for band in figure.subfigs)
     assert figure.get_suptitle().startswith(str(lab.Experiment.parse(line)))
     assert ("the first 6 of 8 cells" in figure.get_suptitle()) == (rows == 6)
+
+
+def test_a_folder_with_brackets_is_named_as_it_is(place: Path) -> None:
+    result = call("run", LINE, "--out", "a [old]/b[/i].nc")
+    assert result.exit_code == 0 and (place / "a [old]" / "b[" / "i].png").exists()
+    assert "record   a [old]/b[/i].nc\n" in result.output and "lab.load('a [old]/b[/i].nc')" in result.output
+
+
+def test_a_picture_needs_the_seeds() -> None:
+    with pytest.raises(ValueError, match=r"no dimension 'seed'; keep it: ds.isel\(seed=\[0\]\)"):
+        picture(lab.run("tabular s1 dpo sgd lr=1 steps=2 seeds=2").isel(seed=0))
 
 
 def test_help_and_words() -> None:

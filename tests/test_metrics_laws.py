@@ -44,6 +44,7 @@ def test_the_changes_of_steps_add_up_to_the_change_of_the_run():
     whole = metrics.chosen_log_prob(ds)
     np.testing.assert_allclose(change.sum("step"), whole.isel(step=-1) - whole.isel(step=0))
     assert change.attrs["units"] == "nats" and change.name == "chosen_log_prob_change"
+    assert metrics.step_change(whole.drop_attrs()).attrs["units"] == "1"
 
 
 def test_the_unseen_change_belongs_to_the_prompt_of_the_pair():

@@ -191,6 +191,8 @@ def test_a_summary_refuses_what_is_not_reduced(quantity):
         plots.over_seeds(quantity.expand_dims(prompt=4))
     with pytest.raises(ValueError, match=r"needs \['seed', 'beta'\]"):
         plots.over_seeds(quantity, x="beta")
+    with pytest.raises(ValueError, match=r"needs \['seed', 'step'\]. Keep the seeds: ds.isel\(seed=\[0\]\)"):
+        plots.over_seeds(quantity.isel(seed=0))
     with pytest.raises(ValueError, match="low has shape"):
         plots.Summary(np.arange(3), np.arange(3), np.arange(2), np.arange(3), np.empty((0, 3)), np.empty(0))
     with pytest.raises(ValueError, match=r"seeds has shape \(3, 2\); it must be \[seed, x\] = \(2, 3\)"):

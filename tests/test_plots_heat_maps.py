@@ -22,6 +22,11 @@ def test_every_cell_holds_its_exponent_when_asked(ax):
     np.testing.assert_allclose(ax.images[0].get_array(), np.maximum(PROB, 1e-40))
 
 
+def test_a_cell_without_a_number_stays_empty(ax):
+    plots.heat_map(np.array([[np.nan, 0.0, 0.1]]), ax, exponents=True)
+    assert [text.get_text() for text in ax.texts] == ["−∞", "−1"]
+
+
 def test_grey_follows_the_probability_when_linear(ax):
     plots.heat_map(PROB, ax, linear=True)
     image = ax.images[0]

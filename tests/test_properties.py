@@ -398,6 +398,8 @@ def test_the_summary_holds_start_and_end_with_intervals():
     np.testing.assert_allclose(table["unseen_mass"].sel(statistic="median"), [0.10, 0.40], atol=1e-12)
     assert (table["chosen_prob"].sel(statistic="low") < table["chosen_prob"].sel(statistic="high")).all()
     assert properties.summary(sweep()[0])["margin"].dims == ("lr", "moment", "statistic")
+    with pytest.raises(ValueError, match=r"no dimension 'seed'; keep it: ds.isel\(seed=\[0\]\)"):
+        properties.summary(planted(ALL_THREE, FALLING).isel(seed=0))
 
 
 # --- real runs ----------------------------------------------------------------------------------------------------

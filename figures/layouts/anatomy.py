@@ -131,7 +131,7 @@ def _titles(
     )  # fmt: skip
     pulls = f", then pulls back (to {turns:.2f})".replace("-", "−") if turns < -0.005 else ""
     plots.panel(
-        axes[2, 0], "Push, as a share of its start",
+        axes[2, 0], "Push −∂ℓ/∂log π⁺, share of its start",
         about=f"{label}'s is zero at step {stop}{pulls};\nDPO's keeps {100 * push[1]:.1f} % at the end",
     )  # fmt: skip
     goes_on = "Adam carries the runs on to" if margin > 1.05 * target else "the runs come to rest at"

@@ -15,7 +15,7 @@ TABLES = "tabular s1,s2,s3,s4 dpo beta=0.1 sgd lr=0.5 steps=2000 seeds=24"
 TABLES_ADAM = "tabular s1,s2,s3,s4 dpo beta=0.1 adam lr=0.1 steps=500 seeds=24"
 # Few, overlapping features: runs in which the chosen response of a single pair rises, and others in which it falls.
 OVERLAP = "loglinear s1,s2,s3,s4 dpo beta=0.1 sgd lr=0.1 steps=1000 seeds=24 prompts=1 features=4 overlap=0.9"
-# Where the log-ratio margins of two β cross under the law, in training time: a root of it, to four digits.
+# Where the log-ratio margins of two β cross under the law, in training time: a root of it, to three digits or more.
 CROSSINGS = {(0.05, 0.1): 860.7, (0.1, 0.5): 94.9, (0.1, 1.0): 52.4, (0.5, 1.0): 8.61}
 
 

@@ -20,17 +20,21 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# In a raw docstring click would not see the \b, the character that keeps the lines of a paragraph apart.
+HELP = """Exact dynamics of preference optimisation, in a policy small enough to enumerate.
+
+\b
+python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
+python -m lab lines      what such a line may say
+python -m lab parity     the objectives against another library's stored numbers
+python -m lab doctor     whether this installation works
+"""
+
+
+@click.group(help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dpolab")
 def main() -> None:
-    r"""Exact dynamics of preference optimisation, in a policy small enough to enumerate.
-
-    \b
-    python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
-    python -m lab lines      what such a line may say
-    python -m lab parity FILE   the objectives against another library's stored numbers
-    python -m lab doctor     whether this installation works
-    """
+    """Run experiments and examine the installation from a shell."""
 
 
 @main.command()
@@ -56,12 +60,17 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
         took = time.perf_counter() - started
         record = save_record(dataset, file)
         show_verdicts(dataset, terminal)
-        terminal.print(f"record   {record}", soft_wrap=True)
-        terminal.print(f"picture  {save_picture(dataset, file.with_suffix('.png'))}", soft_wrap=True)
+        # Brackets in a folder's name are no markup.
+        terminal.print(f"record   {record}", markup=False, soft_wrap=True)
+        picture = save_picture(dataset, file.with_suffix(".png"))
+        terminal.print(f"picture  {picture}", markup=False, soft_wrap=True)
     except KeyboardInterrupt:
         raise Interrupted("Stopped by hand. Files that were there before are unchanged.") from None
     terminal.print(
-        f"trained in {took:.1f} s; go on in Python with lab.load({str(file)!r})", style="dim", soft_wrap=True
+        f"trained in {took:.1f} s; go on in Python with lab.load({str(file)!r})",
+        style="dim",
+        markup=False,
+        soft_wrap=True,
     )
 
 

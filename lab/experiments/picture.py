@@ -29,7 +29,12 @@ def picture(dataset: xr.Dataset, *, title: str = "") -> Figure:
     Returns:
         A figure of its own, which no window knows: save it with `savefig`. A sweep has one row for each of its
         first six cells.
+
+    Raises:
+        ValueError: If the record has no seeds.
     """
+    if "seed" not in dataset.dims:
+        raise ValueError("the record has no dimension 'seed'; keep it: ds.isel(seed=[0]), not ds.isel(seed=0)")
     from matplotlib.figure import Figure
 
     swept = [str(dim) for dim in dataset["log_prob"].dims if dim not in ("seed", "step", "prompt", "response")]
@@ -78,9 +83,7 @@ def _draw_cell(cell: xr.Dataset, axes: np.ndarray) -> None:
         },
     )
     log_probability.set_ylabel("log-probability (nats)")
-    loss = np.median(
-        metrics.total_loss(cell).isel(step=[0, -1]), axis=list(metrics.total_loss(cell).dims).index("seed")
-    )
+    loss = metrics.total_loss(cell).isel(step=[0, -1]).median("seed").values
     plots.panel(log_probability, "How far it moves", about=f"the loss goes from {loss[0]:.3g} to {loss[1]:.3g}")
     magnitude = metrics.over_pairs(metrics.pair_gradient_log_magnitude(cell), cell) / np.log(10)
     _curves(gradient, {plots.CHOSEN: magnitude.sel(term="chosen"), plots.REJECTED: magnitude.sel(term="rejected")})

@@ -28,7 +28,7 @@ def gradient_log_norm(ds: xr.Dataset) -> xr.DataArray:
 
     Returns:
         [..., step, space, term], natural log; -inf where a term has no gradient. The space `parameter` is there
-        when the record keeps gradients, and for a table, whose parameters are its logits.
+        when the record keeps gradients, and for a table (by its experiment line), whose parameters are its logits.
 
     Source: chain rule through the softmax, own derivation; tests/test_metrics.py.
     """

@@ -43,8 +43,8 @@ def step_change(array: xr.DataArray) -> xr.DataArray:
     Source: definition; tests/test_metrics_laws.py.
     """
     change = array.diff("step", label="lower")
-    name = str(array.name or "array")
-    return label(change, f"{name}_change", f"change of the {array.attrs.get('long_name', name)}", array.attrs["units"])
+    name, units = str(array.name or "array"), str(array.attrs.get("units", "1"))
+    return label(change, f"{name}_change", f"change of the {array.attrs.get('long_name', name)}", units)
 
 
 def unseen_change(ds: xr.Dataset) -> xr.DataArray:

@@ -74,6 +74,8 @@ def heat_map(
 
 def _number(value: float, *, numbers: bool, exponents: bool) -> str:
     """Write what stands in a cell: nothing, the probability without its leading 0, or its exponent."""
+    if np.isnan(value):
+        return ""
     if exponents:
         return str(round(np.log10(value))).replace("-", "−") if value > 0 else "−∞"
     return f"{value:.2f}".removeprefix("0") if numbers and value >= 0.01 else ""

@@ -78,6 +78,7 @@ def over_seeds(values: xr.DataArray, *, x: str = "step", level: float = 0.95) ->
     if set(values.dims) != {"seed", x}:
         extra = [str(dim) for dim in values.dims if dim not in ("seed", x)]
         cure = f"Select or average over {', '.join(extra)} first." if extra else f"Give x= one of {list(values.dims)}."
+        cure = cure if "seed" in values.dims else "Keep the seeds: ds.isel(seed=[0]), not ds.isel(seed=0)."
         raise ValueError(f"{values.name} has dimensions {list(values.dims)}; a summary needs ['seed', '{x}']. {cure}")
     every = values.transpose("seed", x)
     array = np.asarray(every.values, np.float64)
@@ -105,6 +106,9 @@ def table(drawn: Mapping[tuple[str, str], Summary]) -> pd.DataFrame:
     Returns:
         Columns panel, series, seed, x, y, low, high, n. A row with a seed is that seed's own value; a row without
         one is the median over the n seeds, with its interval.
+
+    Raises:
+        ValueError: If nothing was drawn.
     """
     import pandas as pd
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from lab import metrics
-from lab.intervals import median_interval
+from lab.intervals import interval_over_seeds
 from lab.properties.audit import audit
 from lab.properties.curves import crossing, extreme_position, turning_point
 from lab.properties.findings import ABSENT, INCONCLUSIVE, PRESENT, Finding, Properties, Thresholds
@@ -84,17 +84,15 @@ def verdicts(ds: xr.Dataset, *, thresholds: Thresholds | None = None, level: flo
 
     Source: own definition; tests/test_properties.py.
     """
-    if "seed" not in ds.dims:
-        raise ValueError("the record has no dimension 'seed'; keep it: ds.isel(seed=[0]), not ds.isel(seed=0)")
     limits = thresholds or Thresholds()
     seeds = by_seed(ds, thresholds=limits)
     table = xr.Dataset(coords={"property": list(NAMES)})
     for name in COLUMNS:
-        for column, ends in zip(COLUMNS[name], _interval(seeds[name], level), strict=True):
+        for column, ends in zip(COLUMNS[name], interval_over_seeds(seeds[name], level), strict=True):
             table[column] = ends
     table["threshold"] = "property", [getattr(limits, name) for name in NAMES]
     table["n"] = ds.sizes["seed"]
-    table["chosen_gradient_left"] = _interval(_chosen_gradient_left(ds), level)[0]
+    table["chosen_gradient_left"] = interval_over_seeds(_chosen_gradient_left(ds), level)[0]
     table["verdict"] = _decide(table)
     table["sentence"] = _sentences(table, level)
     return table
@@ -169,14 +167,6 @@ def _chosen_gradient_left(ds: xr.Dataset) -> xr.DataArray:
     weight = metrics.over_pairs(abs(ds["response_weight"].sel(term="chosen", drop=True)), ds)
     first = weight.isel(step=0, drop=True)
     return (weight.isel(step=-1, drop=True) / first).where(first > 0)
-
-
-def _interval(array: xr.DataArray, level: float) -> list[xr.DataArray]:
-    frame = array.isel(seed=0, drop=True)
-    return [
-        frame.copy(data=np.asarray(ends))
-        for ends in median_interval(array.values, array.get_axis_num("seed"), level=level)
-    ]
 
 
 def _sentences(table: xr.Dataset, level: float) -> xr.DataArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from lab import metrics
-from lab.intervals import median_interval
+from lab.intervals import interval_over_seeds
 
 
 def summary(ds: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
@@ -19,9 +19,12 @@ def summary(ds: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
         Over [axes..., moment (start, end), statistic (median, low, high)]: chosen_prob, rejected_prob, unseen_mass,
         chosen_log_prob, rejected_log_prob, margin, kl_from_reference, total_loss.
 
+    Raises:
+        ValueError: If the record has no seeds.
+
     Source: own definition; tests/test_properties.py.
     """
-    ends = ds.isel(step=[0, -1])
+    moments = ds.isel(step=[0, -1])
     by_pair = (
         metrics.chosen_prob,
         metrics.rejected_prob,
@@ -29,16 +32,13 @@ def summary(ds: xr.Dataset, *, level: float = 0.95) -> xr.Dataset:
         metrics.rejected_log_prob,
         metrics.margin,
     )
-    arrays = [metrics.over_pairs(metric(ends), ends).rename(metric.__name__) for metric in by_pair]
+    arrays = [metrics.over_pairs(metric(moments), moments).rename(metric.__name__) for metric in by_pair]
     for metric in (metrics.unseen_mass, metrics.kl_from_reference):
-        arrays.append(metrics.over_prompts(metric(ends), ends).rename(metric.__name__))
-    arrays.append(metrics.total_loss(ends))
+        arrays.append(metrics.over_prompts(metric(moments), moments).rename(metric.__name__))
+    arrays.append(metrics.total_loss(moments))
     table = xr.Dataset()
     for array in arrays:
-        frame = array.isel(seed=0, drop=True)
-        parts = [
-            frame.copy(data=part) for part in median_interval(array.values, array.get_axis_num("seed"), level=level)
-        ]
-        table[array.name] = xr.concat(parts, "statistic").transpose(..., "step", "statistic")
+        ends = interval_over_seeds(array, level)
+        table[array.name] = xr.concat(ends, "statistic").transpose(..., "step", "statistic")
     table = table.drop_vars("step").rename(step="moment")
     return table.assign_coords(moment=["start", "end"], statistic=["median", "low", "high"])
