@@ -17,9 +17,9 @@ from lab.objectives.supervised import log1mexp
 class ORPO(WithNLL):
     """ORPO: NLL(chosen) - beta log s(o(chosen) - o(rejected)), o = log[p / (1 - p)] with p = exp(log pi(y) / |y|).
 
-    As pi(rejected) -> 0 the odds term ends and the likelihood goes on. As pi(chosen) -> 1 the odds have no bound, so
-    the term ends there as well: its push on the chosen response tends to p(rejected) / (1 - p(rejected)) * (1 - p), and
-    divided by 1 - p it stays finite.
+    As pi(rejected) -> 0 the odds term ends and the likelihood goes on. As pi(chosen) -> 1 the odds have no bound and the
+    term goes to 0 as well, yet its push on log pi(chosen) does not: it tends to beta r / (1 - r) / |chosen|, r the
+    averaged probability of the rejected response.
 
     Args:
         beta: weight of the odds term, the paper's lambda, > 0.
