@@ -252,6 +252,7 @@ WHOLE_LINE_ERRORS = {
     "mlp s1 simpo sgd lr=1 steps=5 rejected_length=0": "rejected_length=0: rejected_length is a whole number of at least 1.",
     "mlp s1 cdpo sgd lr=1 steps=5 smoothing=0.5": "smoothing=0.5: smoothing is a finite number above 0 and below 0.5.",
     "mlp s1 dposhift sgd lr=1 steps=5 shift=1.5": "shift=1.5: shift is a finite number above 0 and at most 1.",
+    "mlp s1 alphapo sgd lr=1 steps=5 alpha=nan": "alpha=nan: alpha is a finite number. Write for example alpha=0.25.",
     "mlp s1 simpo sgd lr=1 steps=5 gamma=-1": "gamma=-1: gamma is a finite number of at least 0.",
     "mlp s1 dpo sgd lr=1 steps=5 divergence=tv": "divergence=tv: divergence is one of reverse_kl, forward_kl,",
     "mlp s1 flex sgd lr=1 steps=5 beta=3 beta_chosen=1 beta_rejected=2": "beta=3 has no effect: beta_chosen and "

@@ -59,7 +59,7 @@ class Word:
             parts.append(f"above {self.low:g}" if self.open_low else f"of at least {self.low:g}")
         if self.high < math.inf:
             parts.append(f"below {self.high:g}" if self.open_high else f"at most {self.high:g}")
-        return f"{noun} {' and '.join(parts)}"
+        return f"{noun} {' and '.join(parts)}".rstrip()
 
 
 # The losses of log-ratios whose regulariser may be another f-divergence.

@@ -17,8 +17,8 @@ from lab.objectives.supervised import log1mexp
 class ORPO(WithNLL):
     """ORPO: NLL(chosen) - beta log s(o(chosen) - o(rejected)), o = log[p / (1 - p)] with p = exp(log pi(y) / |y|).
 
-    As pi(rejected) -> 0 the odds term ends and the likelihood goes on. As pi(chosen) -> 1 the odds have no bound and the
-    term goes to 0 as well, yet its push on log pi(chosen) does not: it tends to beta r / (1 - r) / |chosen|, r the
+    As pi(rejected) -> 0 the odds term ends and the likelihood goes on. As pi(chosen) -> 1 the odds have no bound and
+    the term goes to 0 as well, yet its push on log pi(chosen) does not: it tends to beta r / (1 - r) / |chosen|, r the
     averaged probability of the rejected response.
 
     Args:
