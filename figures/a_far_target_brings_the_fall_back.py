@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.patheffects import withStroke
 
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots, properties
@@ -102,6 +101,8 @@ def _fall(ds: xr.Dataset, table: xr.Dataset) -> tuple[plots.Summary, np.ndarray]
 
 def _points(summary: plots.Summary, betas: np.ndarray, ax: Axes, role: plots.Role) -> None:
     """Draw the fall with an interval and its beta at every point."""
+    from matplotlib.patheffects import withStroke
+
     plots.curve(summary, ax, role=role, label="", markers=True)
     ax.vlines(summary.x, summary.low, summary.high, colors=role.color, linewidth=0.9, zorder=2)
     # SLiC's words stand below its points, the others' above theirs: the lines of IPO and SLiC run close together.

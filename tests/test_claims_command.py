@@ -64,7 +64,7 @@ def test_it_writes_the_report_once_and_leaves_it_alone_after(place):
     assert result.exit_code == 0, result.output
     assert result.output.splitlines()[-1].startswith("2 claims · ") and "CLAIMS.md written" in result.output
     text = (place / "CLAIMS.md").read_bytes()
-    assert b"| it_rises | It rises. (section 3.1)" in text and b"\r" not in text
+    assert b"| [it_rises](#it_rises) | It rises. (section 3.1)" in text and b"\r" not in text
     os.utime(place / "CLAIMS.md", (1, 1))
     again = call()
     assert "CLAIMS.md unchanged" in again.output

@@ -87,9 +87,9 @@ def test_the_report_counts_and_verdicts_can_be_read_back():
     )
     assert counted in text and "- Of the lab's own 1 statements: does not hold 1." in text
     assert read_verdicts(text) == {each.claim.name: bold(each.verdict) for each in all_of_them}
-    row = next(line for line in text.splitlines() if line.startswith("| one |"))
+    row = next(line for line in text.splitlines() if line.startswith("| [one](#one) |"))
     assert row == (
-        "| one | It is \\| so. (section 3.1) | toy | mass \\| left: 0.50 nats [0.40, 0.60], n = 24 | "
+        "| [one](#one) | It is \\| so. (section 3.1) | toy | mass \\| left: 0.50 nats [0.40, 0.60], n = 24 | "
         f"`{LINE}` | **reproduced only if**: 64 units (not 128 units) | `python -m lab.claims one` |"
     )
 

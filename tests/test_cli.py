@@ -18,7 +18,10 @@ from click.testing import CliRunner, Result
 import lab
 from lab import doctor, store
 from lab.cli import main, saving
+from lab.cli.errors import Mistake
+from lab.cli.room import check_room
 from lab.doctor import Diagnosis, examine
+from lab.experiments.experiment import Experiment
 from lab.experiments.picture import picture
 from lab.experiments.vocabulary import WORDS
 
@@ -37,6 +40,23 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, prog_name="python -m lab")
+
+
+def test_a_line_whose_record_cannot_fit_into_memory_is_refused_before_it_runs(place: Path) -> None:
+    result = call("run", "mlp s1 dpo adam lr=1e-3 steps=100000000 seeds=1000000")
+    assert result.exit_code == 2
+    assert "at least a million GB of memory (1000000 runs of 100000001 recorded steps)" in result.output
+    assert "Lower seeds or steps, or raise every." in result.output
+    assert os.listdir(place) == []
+
+
+def test_the_room_that_a_record_needs_is_counted_in_every_axis() -> None:
+    # 2 scenarios x 3 seeds x 5 recorded steps x 4 prompts x 10 responses x 8 bytes
+    experiment = Experiment.parse("tabular s1,s2 dpo sgd lr=1 steps=8 seeds=3 every=2")
+    needed = 2 * 3 * 5 * 4 * 10 * 8
+    check_room(experiment, memory=needed)
+    with pytest.raises(Mistake, match=r"takes at least 9.6e-06 GB of memory \(6 runs of 5 recorded steps\), and this"):
+        check_room(experiment, memory=needed - 1)
 
 
 def test_the_help_shows_each_example_on_a_line_of_its_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -63,7 +64,8 @@ def test_a_kill_loses_nothing_finished_and_the_next_call_goes_on(tmp_path, numbe
             os.killpg(process.pid, signal.SIGKILL)
     assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), said
     if number != signal.SIGKILL:
-        assert "interrupted; what is finished is kept, the next call goes on · 1 fresh" in said
+        # The signal may fall between the finished file and its being counted.
+        assert re.search("interrupted; what is finished is kept, the next call goes on · [01] fresh", said), said
         assert "Traceback" not in said
 
     there = {file.name for file in (folder / "out").iterdir() if not file.name.startswith(".")}

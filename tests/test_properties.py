@@ -256,6 +256,7 @@ def test_the_sentences_of_absence_read_well():
     assert "past the threshold" not in found.drop.sentence
     less = properties.measure(planted(through((0, 0.02), (100, 0.5)), np.log(np.full((SEEDS, STEPS), 0.3))))
     assert "log π⁻ fell 3.2 nats less than log π⁺ rose" in less.drop.sentence
+    assert "95 % interval 3.2 to 3.2, threshold 10 nats" in less.drop.sentence
 
 
 # --- curves -------------------------------------------------------------------------------------------------------

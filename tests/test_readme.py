@@ -1,4 +1,4 @@
-"""The README is followed word by word: its commands run, its links lead somewhere, its verdicts are the computed ones."""
+"""The README is followed word by word: its commands run, its links lead somewhere, its rows are the computed ones."""
 
 from __future__ import annotations
 
@@ -72,5 +72,5 @@ def test_the_rows_of_the_readme_are_those_of_the_claims():
     rows = re.findall(r"^\| \[([a-z0-9_]+)\]\(CLAIMS\.md[^)]*\) \|.*\| (.*?) \| (\*\*.*?) \|$", TEXT, re.M)
     assert len(rows) >= 5
     for name, measured, verdict in rows:
-        row = next((line for line in claims.splitlines() if line.startswith(f"| {name} |")), "")
+        row = next((line for line in claims.splitlines() if line.startswith(f"| [{name}](#{name}) |")), "")
         assert measured in row and verdict in row, f"README: {name}, {measured}, {verdict}; CLAIMS.md: {row}"

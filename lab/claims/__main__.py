@@ -123,7 +123,8 @@ def _compare(judgements: list[Judgement], committed: dict[str, str], took: str) 
     if lines:
         click.echo(f"{len(lines)} of {len(now)} verdicts differ · {took}. `python -m lab.claims` writes the new ones.")
         raise SystemExit(DIFFERS)
-    click.echo(f"all {len(now)} verdicts agree with CLAIMS.md · {took}")
+    agree = "the verdict agrees" if len(now) == 1 else f"all {len(now)} verdicts agree"
+    click.echo(f"{agree} with CLAIMS.md · {took}")
 
 
 def _committed(file: Path) -> dict[str, str]:

@@ -81,8 +81,9 @@ def read_verdicts(text: str) -> dict[str, str]:
     found = {}
     for line in text.splitlines():
         cells = re.split(r"(?<!\\) \| ", line.removeprefix("| ").removesuffix(" |"))
-        if len(cells) > 2 and cells[-1] == f"`python -m lab.claims {cells[0]}`":
-            found[cells[0]] = cells[-2].replace("\\|", "|")
+        name = cells[0].removeprefix("[").split("]")[0]
+        if len(cells) > 2 and cells[-1] == f"`python -m lab.claims {name}`":
+            found[name] = cells[-2].replace("\\|", "|")
     return found
 
 
@@ -101,11 +102,16 @@ def _counts(papers: Sequence[Judgement], own: Sequence[Judgement]) -> list[str]:
 def _paper_row(judgement: Judgement) -> tuple[str, ...]:
     claim = judgement.claim
     says = f"{claim.says} (section {claim.section})"
-    return (claim.name, says, claim.setting, *_measured(judgement), f"`{claim.command}`")
+    return (_link(judgement), says, claim.setting, *_measured(judgement), f"`{claim.command}`")
 
 
 def _lab_row(judgement: Judgement) -> tuple[str, ...]:
-    return (judgement.claim.name, judgement.claim.says, *_measured(judgement), f"`{judgement.claim.command}`")
+    return (_link(judgement), judgement.claim.says, *_measured(judgement), f"`{judgement.claim.command}`")
+
+
+def _link(judgement: Judgement) -> str:
+    """Lead from the tables to the numbers below."""
+    return f"[{judgement.claim.name}](#{judgement.claim.name})"
 
 
 def _measured(judgement: Judgement) -> tuple[str, str, str]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from lab import __version__
 from lab.cli.errors import Failure, Interrupted, Mistake
 from lab.cli.report import console, progress, show_diagnosis, show_parity, show_verdicts, show_words
+from lab.cli.room import check_room
 from lab.cli.saving import destination, save_picture, save_record, slug
 from lab.experiments.experiment import Experiment
 
@@ -50,6 +51,7 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
         experiment = Experiment.parse(" ".join(line))
     except ValueError as error:
         raise Mistake(str(error)) from None
+    check_room(experiment)
     file = destination(out, str(experiment))
     terminal = console()
     terminal.print(Text(str(experiment), style="bold"))

@@ -6,7 +6,6 @@ from lab.metrics.gradients import (
     gradient_log_norm,
     log_gradient_ratio,
     pair_gradient_log_magnitude,
-    remaining_push,
 )
 from lab.metrics.kinds import KINDS, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, step_change, unseen_change
@@ -38,7 +37,7 @@ from lab.metrics.probabilities import (
     unseen_mask,
     unseen_mass,
 )
-from lab.metrics.pushes import log_push_ratio, total_push
+from lab.metrics.pushes import log_push_ratio, remaining_push, total_push
 from lab.metrics.steps import chosen_per_rejected_nat
 
 __all__ = [

@@ -92,25 +92,6 @@ def log_gradient_ratio(ds: xr.Dataset) -> xr.DataArray:
     return label(ratio, "log_gradient_ratio", "log |∂ℓ/∂π⁻| - log |∂ℓ/∂π⁺|", "natural log")
 
 
-def remaining_push(ds: xr.Dataset) -> xr.DataArray:
-    """Compute what is left of each term's push on its response: its response weight as a share of that at the start.
-
-    response_weight_t / response_weight_0; 1 at the start, 0 at rest, negative where the objective pulls back
-
-    Args:
-        ds: A record.
-
-    Returns:
-        [..., step, term, pair], unreduced; NaN for a term without a push at the start.
-
-    Source: own definition; tests/test_metrics_push.py.
-    """
-    weight = ds["response_weight"]
-    start = weight.isel(step=0, drop=True)
-    share = (weight / start.where(start != 0)).transpose(*weight.dims)
-    return label(share, "remaining_push", "push left, as a share of its start", "1")
-
-
 def log_others(log_prob: np.ndarray) -> np.ndarray:
     """Compute log(1 - π) as the log of the sum of the other probabilities, along the first axis.
 

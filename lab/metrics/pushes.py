@@ -1,4 +1,4 @@
-"""The two pushes of an objective on its pairs: their ratio, and what they sum to over training."""
+"""The two pushes of an objective on its pairs: their ratio, what is left of them, and what they sum to."""
 
 from __future__ import annotations
 
@@ -32,6 +32,25 @@ def log_push_ratio(ds: xr.Dataset) -> xr.DataArray:
     with np.errstate(invalid="ignore"):
         ratio = weight.sel(term="chosen", drop=True) - weight.sel(term="rejected", drop=True)
     return label(ratio, "log_push_ratio", "push on chosen over push on rejected", "natural log")
+
+
+def remaining_push(ds: xr.Dataset) -> xr.DataArray:
+    """Compute what is left of each term's push on its response: its response weight as a share of that at the start.
+
+    response_weight_t / response_weight_0; 1 at the start, 0 at rest, negative where the objective pulls back
+
+    Args:
+        ds: A record.
+
+    Returns:
+        [..., step, term, pair], unreduced; NaN for a term without a push at the start.
+
+    Source: own definition; tests/test_metrics_pushes.py.
+    """
+    weight = ds["response_weight"]
+    start = weight.isel(step=0, drop=True)
+    share = (weight / start.where(start != 0)).transpose(*weight.dims)
+    return label(share, "remaining_push", "push left, as a share of its start", "1")
 
 
 def total_push(ds: xr.Dataset) -> xr.DataArray:

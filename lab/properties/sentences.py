@@ -29,9 +29,11 @@ def describe(name: str, row: Mapping[str, float], level: float) -> str:
 
 
 def _drop(row: Mapping[str, float], level: float) -> str:
-    value = row["value"]
-    more = f"{abs(value):.1f} nats {'more' if value >= 0 else 'less'}"
-    seeds = _seeds(row, level, f"{row['low']:.1f} to {row['high']:.1f}", f"{row['threshold']:g} nats")
+    # Signs turn with the word: "fell 3.2 nats less (2.9 to 3.5)".
+    sign, word = (1, "more") if row["value"] >= 0 else (-1, "less")
+    more = f"{sign * row['value']:.1f} nats {word}"
+    low, high = sorted((sign * row["low"], sign * row["high"]))
+    seeds = _seeds(row, level, f"{low:.1f} to {high:.1f}", f"{row['threshold']:g} nats")
     when = f"; past the threshold from {_when(row)} on" if np.isfinite(row["turning_step"]) else ""
     return f"log π⁻ fell {more} than log π⁺ rose ({seeds}){when}."
 
