@@ -24,15 +24,17 @@ class Problem:
         preferences: the pairs, shared by all runs.
         target_log_prob: log-probabilities in nats that the reference policy is to have, [run, prompt, response].
         seeds: the seed of each run, [run]; every draw of a run depends on its seed alone.
+        lengths: tokens of each response, [prompt, response], for objectives that average over them; None means 1.
 
     Raises:
-        ValueError: if a distribution does not sum to 1 to 1e-9, is not finite, a pair is out of range, or the number
-            of seeds differs from the number of runs.
+        ValueError: if a distribution does not sum to 1 to 1e-9, is not finite, a pair is out of range, the number of
+            seeds differs from the number of runs, or a length is not above 0.
     """
 
     preferences: Preferences
     target_log_prob: Tensor
     seeds: tuple[int, ...]
+    lengths: Tensor | None = None
 
     def __post_init__(self) -> None:
         target = self.target_log_prob
@@ -49,6 +51,18 @@ class Problem:
         if worst > 1e-9:
             raise ValueError(f"target probabilities sum to exp({worst:.3g}), not 1; normalise with log_softmax")
         self.preferences.check_within(self.prompts, self.responses)
+        self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        if self.lengths is None:
+            return
+        if self.lengths.shape != self.target_log_prob.shape[1:]:
+            raise ValueError(f"lengths has shape {tuple(self.lengths.shape)}; allowed is [prompt, response], here "
+                             f"({self.prompts}, {self.responses})")  # fmt: skip
+        bad = ~torch.isfinite(self.lengths) | (self.lengths <= 0)
+        if bool(bad.any()):
+            raise ValueError(f"a response has length {float(self.lengths[bad][0]):g}; allowed are finite numbers above "
+                             "0: count its tokens, the end of the sequence included")  # fmt: skip
 
     @property
     def runs(self) -> int:

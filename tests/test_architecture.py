@@ -31,7 +31,7 @@ COMPUTE = (
 )
 RECORD = ("trajectory", "metrics", "intervals", "properties")
 SHOW = ("plots", "explorer")
-DESK = ("experiments", "store", "claims", "doctor", "cli", "__main__")
+DESK = ("experiments", "store", "claims", "peers", "doctor", "cli", "__main__")
 
 SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from lab.experiments.experiment import Experiment
 from lab.experiments.grammar import write_value
-from lab.experiments.vocabulary import EXAMPLE, KEPT, WORDS, Word
+from lab.experiments.vocabulary import COUPLED, EXAMPLE, KEPT, WORDS, Word
 
+LOSSES = ", ".join(WORDS["objective"].choices)
 BASE = "mlp s1 dpo adam lr=1e-3 steps=5"
 
 
@@ -49,6 +50,21 @@ def test_non_default_rest_comes_last_and_round_trips() -> None:
     written = str(Experiment.parse(line))
     assert written == line.replace("predictions+gradients", "gradients+predictions")
     assert Experiment.parse(written) == Experiment.parse(line)
+
+
+def test_keys_of_the_catalogue_follow_their_objective_and_round_trip() -> None:
+    line = "tabular s1 alphapo beta=2 gamma=1 alpha=-0.5 chosen_length=3 rejected_length=7 sgd lr=1 steps=5 seeds=2"
+    assert str(Experiment.parse(line)) == line
+    line = "tabular s1 dpo,exo beta=2 smoothing=0.01 divergence=alpha divergence_alpha=2 sgd lr=1 steps=5 seeds=2"
+    assert str(Experiment.parse(line)) == line
+
+
+def test_a_cell_without_a_divergence_leaves_its_alpha_out_too() -> None:
+    line = "tabular s1 dpo,simpo divergence=alpha divergence_alpha=2 sgd lr=1 steps=5"
+    cells = {
+        tuple(at.values()): (cell.divergence, cell.divergence_alpha) for cell, at in Experiment.parse(line).cells()
+    }
+    assert cells == {("dpo",): (("alpha",), (2.0,)), ("simpo",): (("reverse_kl",), (0.5,))}
 
 
 def test_flex_shows_beta_only_where_it_counts() -> None:
@@ -128,8 +144,8 @@ def test_reading_a_line_needs_neither_torch_nor_xarray() -> None:
 LINE_ERRORS = {
     "": "The experiment line is empty. Write for example 'mlp s1 dpo",
     " \t": "The experiment line is empty.",
-    "mlp s1 dppo adam lr=1 steps=5": "'dppo' is not a word of the experiment line. Did you mean dpo? "
-    "Valid words: policy: tabular, loglinear, mlp; scenario: s1, s2, s3, s4; objective: dpo, flex, ipo, slic, sft; "
+    "mlp s1 dpoo adam lr=1 steps=5": "'dpoo' is not a word of the experiment line. Did you mean dpo? "
+    f"Valid words: policy: tabular, loglinear, mlp; scenario: s1, s2, s3, s4; objective: {LOSSES}; "
     "optimizer: sgd, momentum, adam; keys: beta=,",
     "MLP": "'MLP' is not a word of the experiment line. Did you mean mlp?",
     "zzzz": "'zzzz' is not a word of the experiment line. Valid words: policy: tabular",
@@ -152,7 +168,7 @@ LINE_ERRORS = {
     "beta=x": "beta=x: beta is a finite number above 0, and 'x' is not one. Write for example beta=0.1.",
     "steps=5e2": "steps=5e2: steps is a whole number of at least 1, and '5e2' is not one. Write for example steps=500.",
     "lr=1e-": "lr=1e-: lr is a finite number above 0, and '1e-' is not one. Write for example lr=1e-3.",
-    "mlp s1 adam lr=1": "'mlp s1 adam lr=1' lacks an objective (one of dpo, flex, ipo, slic, sft); steps= (a whole number "
+    "mlp s1 adam lr=1": "'mlp s1 adam lr=1' lacks an objective (one of " + LOSSES + "); steps= (a whole number "
     "of at least 1). A complete line: 'mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24'.",
 }
 
@@ -215,12 +231,30 @@ WHOLE_LINE_ERRORS = {
     "tabular s1 dpo sgd lr=1 steps=5 width=64": "width=64: width belongs to policy mlp, and the policy here is tabular.",
     "tabular,mlp s1 dpo sgd lr=1 steps=5 width=16,32": "width=16,32: the axis width belongs to policy mlp, and tabular "
     "would only repeat along it. Give one width, or leave tabular out.",
-    "mlp s1 dpo,sft sgd lr=1 steps=5 beta=1,2": "beta=1,2: the axis beta belongs to objective dpo or flex or ipo or slic, "
-    "and sft would only repeat along it. Give one beta, or leave sft out.",
-    "mlp s1 sft sgd lr=1 steps=5 beta=1": "beta=1: beta belongs to objective dpo or flex or ipo or slic, and the objective "
+    "mlp s1 dpo,sft sgd lr=1 steps=5 beta=1,2": "beta=1,2: the axis beta belongs to any objective but sft, reward, "
+    "unlikelihood, sft_token, and sft would only repeat along it. Give one beta, or leave sft out.",
+    "mlp s1 sft sgd lr=1 steps=5 beta=1": "beta=1: beta belongs to any objective but sft, reward, unlikelihood, sft_token, and the objective "
     "here is sft. Take beta out,",
     "mlp s1 flex,dpo sgd lr=1 steps=5 beta_rejected=.2": "beta_rejected=0.2: beta_rejected belongs to objective flex, and "
     "dpo in the same sweep has no such key. Run flex on a line of its own.",
+    "mlp s1 dpo,aot sgd lr=1 steps=5 batch=2": "batch=2: aot compares each pair with all others and needs them in every "
+    "step. Write batch=0 for the full batch.",
+    "mlp s1 simpo sgd lr=1 steps=5 tau=1": "tau=1: tau belongs to objective discopop, and the objective here is simpo. Take "
+    "tau out, or choose objective discopop.",
+    "mlp s1 simpo sgd lr=1 steps=5 divergence=forward_kl": "divergence=forward_kl: divergence belongs to objective dpo or ipo "
+    "or slic or cdpo or robust or exo or discopop or dpo_avg or ipo_avg, and the objective here is simpo.",
+    "mlp s1 dpo sgd lr=1 steps=5 divergence_alpha=2": "divergence_alpha=2: divergence_alpha belongs to divergence alpha, and "
+    "the divergence here is reverse_kl. Take divergence_alpha out, or choose divergence alpha.",
+    "mlp s1 dpo,flex sgd lr=1 steps=5 divergence=alpha divergence_alpha=0,2": "divergence_alpha=0,2: the axis "
+    "divergence_alpha belongs to objective dpo or ipo or slic or cdpo or robust or exo or discopop or dpo_avg or ipo_avg, and "
+    "flex would only repeat along it. Give one divergence_alpha, or leave flex out.",
+    "mlp s1 dpo sgd lr=1 steps=5 chosen_length=3": "chosen_length=3: chosen_length belongs to objective dpo_avg or",
+    "mlp s1 simpo sgd lr=1 steps=5 rejected_length=0": "rejected_length=0: rejected_length is a whole number of at least 1.",
+    "mlp s1 cdpo sgd lr=1 steps=5 smoothing=0.5": "smoothing=0.5: smoothing is a finite number above 0 and below 0.5.",
+    "mlp s1 dposhift sgd lr=1 steps=5 shift=1.5": "shift=1.5: shift is a finite number above 0 and at most 1.",
+    "mlp s1 alphapo sgd lr=1 steps=5 alpha=nan": "alpha=nan: alpha is a finite number. Write for example alpha=0.25.",
+    "mlp s1 simpo sgd lr=1 steps=5 gamma=-1": "gamma=-1: gamma is a finite number of at least 0.",
+    "mlp s1 dpo sgd lr=1 steps=5 divergence=tv": "divergence=tv: divergence is one of reverse_kl, forward_kl,",
     "mlp s1 flex sgd lr=1 steps=5 beta=3 beta_chosen=1 beta_rejected=2": "beta=3 has no effect: beta_chosen and "
     "beta_rejected are both given. Take out beta or one of the two.",
 }
@@ -300,7 +334,8 @@ def experiments(draw: st.DrawFn) -> Experiment:
     fields: dict[str, object] = {name: some(name, 3) for name in ("policy", "scenario", "objective", "optimizer")}
     prompts, pairs = draw(st.integers(1, 6)), draw(st.integers(1, 3))
     fields |= {"prompts": prompts, "pairs": pairs, "responses": draw(st.integers(2 * pairs + 1, 20))}
-    limits = {"batch": st.integers(0, prompts * pairs), "on": st.floats(1e-9, 0.49), "off": st.floats(1e-9, 0.49)}
+    largest = 0 if set(COUPLED) & set(fields["objective"]) else prompts * pairs  # type: ignore[call-overload]
+    limits = {"batch": st.integers(0, largest), "on": st.floats(1e-9, 0.49), "off": st.floats(1e-9, 0.49)}
     for name, word in WORDS.items():
         if name in fields or not (word.required or draw(st.booleans())):
             continue
@@ -313,7 +348,9 @@ def experiments(draw: st.DrawFn) -> Experiment:
             fields[name] = "+".join(kept) or "none"
             continue
         one = st.sampled_from(word.choices) if word.choices else limits.get(name, _numbers(word))
-        several = word.sweep != "fixed" and (not word.owner or len(taken) == len(owners))  # type: ignore[arg-type]
+        above = WORDS[word.owner] if word.owner else word
+        alone = not above.owner or set(fields[above.owner]) <= set(above.owned_by)  # type: ignore[call-overload]
+        several = alone and word.sweep != "fixed" and (not word.owner or len(taken) == len(owners))  # type: ignore[arg-type]
         fields[name] = draw(st.lists(one, min_size=1, max_size=3 if several else 1, unique=True))
     if "beta_chosen" in fields and "beta_rejected" in fields:
         fields.pop("beta", None)

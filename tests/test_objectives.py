@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from mpmath import mp, mpf
 
@@ -81,6 +81,7 @@ def single(objective, run: int):
 def test_losses_and_weights_hold_50_digits_at_any_margin(margin, beta):
     """Margins to +-500 nats, where s(-margin) is 1e-217 and 1 - s(margin) is 0 in float64."""
     ratio = margin / beta
+    assume(abs(margin - 1) > 1e-9)  # at the hinge's corner rounding decides
     at = pair(0.0, -ratio, 0.0, 0.0)
     with mp.workdps(50):
         m = mpf(beta) * mpf(ratio)

@@ -140,7 +140,9 @@ def test_every_word_of_the_experiment_line_has_its_role():
     for word, family in {
         "objective": "objectives", "optimizer": "optimizers", "scenario": "scenarios", "policy": "policies"
     }.items():  # fmt: skip
-        assert set(WORDS[word].choices) == set(plots.FAMILIES[family])
+        roles, choices = set(plots.FAMILIES[family]), set(WORDS[word].choices)
+        # No eye tells thirty colours apart: of the objectives, only those that share panels have one of their own.
+        assert roles < choices if word == "objective" else roles == choices
 
 
 def test_roles_are_fixed_as_the_house_says():

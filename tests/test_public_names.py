@@ -38,7 +38,7 @@ def test_the_version_is_the_distributions() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("dpo", r"lab has no 'dpo'\. Did you mean lab\.DPO\? It has: Adam, DPO, Experiment,"),
+        ("dpo", r"lab has no 'dpo'\. Did you mean lab\.DPO\? It has: Adam, AlphaPO, AOT, "),
         ("experiment", r"lab has no 'experiment'\. Did you mean lab\.Experiment\?"),
         ("zzzz", r"lab has no 'zzzz'\. It has: Adam, "),
     ],

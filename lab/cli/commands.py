@@ -13,7 +13,7 @@ from rich.text import Text
 from lab import __version__
 from lab.cli.errors import Failure, Interrupted, Mistake
 from lab.cli.memory import check_memory
-from lab.cli.report import console, progress, show_diagnosis, show_verdicts, show_words
+from lab.cli.report import console, progress, show_diagnosis, show_parity, show_verdicts, show_words
 from lab.cli.saving import destination, save_picture, save_record, slug
 from lab.experiments.experiment import Experiment
 
@@ -27,6 +27,7 @@ HELP = """Exact dynamics of preference optimisation, in a policy small enough to
 \b
 python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 python -m lab lines      what such a line may say
+python -m lab parity     the objectives against another library's stored numbers
 python -m lab doctor     whether this installation works
 """
 
@@ -93,6 +94,27 @@ def doctor() -> None:
         failed += found.status == "fail"
     if failed:
         raise Failure(f"{failed} of these {'does' if failed == 1 else 'do'} not work; each says its cure.")
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def parity(file: Path) -> None:
+    """Compare the objectives with the losses and gradients of another library, stored in FILE.
+
+    Ends with 0 if all that both have agrees, with 1 if something deviates, with 2 if the file cannot be used.
+    """
+    from lab.peers import parity as compare
+
+    try:
+        found = compare(file)
+    except (FileNotFoundError, ValueError) as error:
+        raise Mistake(str(error)) from None
+    show_parity(found, console())
+    if not found.agreements:
+        raise Failure("Nothing was compared: the lab has none of the objectives of this file.")
+    if not found.agrees:
+        worst = ", ".join(row.objective for row in found.agreements if not row.agrees)
+        raise Failure(f"Beyond the tolerance: {worst}.")
 
 
 @main.command()

@@ -17,12 +17,13 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.experiments.grammar import write_value
-from lab.experiments.vocabulary import EXAMPLE, KEPT, WORDS, Word
+from lab.experiments.vocabulary import EXAMPLE, KEPT, WORDS, Word, takers
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from lab.doctor import Diagnosis
+    from lab.peers import Parity
 
 COLOURS = {
     "ok": "green", "warn": "yellow", "fail": "bold red",
@@ -86,6 +87,27 @@ def show_diagnosis(found: Diagnosis, out: Console) -> None:
         out.print(Text(f"     cure: {found.cure}", style="italic"))
 
 
+def show_parity(found: Parity, out: Console) -> None:
+    """Print the worst deviation of every objective, and every one that only the file has."""
+    out.print(Text(f"{found.file}, made by {found.made}", style="bold"))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("objective", "verdict", "cases", "numbers", "worst |a - b|", "of the tolerance", "worst in"):
+        table.add_column(column, overflow="fold")
+    for row in found.agreements:
+        verdict = Text("agrees", style="green") if row.agrees else Text("deviates", style="bold red")
+        place = f"{row.worst_output}, case {row.worst_case}" if row.worst_absolute else ""
+        counts = (str(row.cases), str(row.values))
+        table.add_row(row.objective, verdict, *counts, f"{row.worst_absolute:.2g}", f"{row.worst_share:.2g}", place)
+    out.print(table)
+    if found.absent:
+        out.print(f"\nNot compared ({sum(gone.cases for gone in found.absent)} cases):", style="bold")
+        for gone in found.absent:
+            cases = f"{gone.cases} {'case' if gone.cases == 1 else 'cases'}"
+            out.print(Text.assemble((f"{gone.objective}", "yellow"), f" ({cases}): {gone.reason}"))
+    agreeing = sum(row.agrees for row in found.agreements)
+    out.print(f"\n{agreeing} of {len(found.agreements)} objectives agree within 1e-12 + rtol |b|.")
+
+
 def show_words(out: Console) -> None:
     """Print the words of an experiment line."""
     out.print(Text(f'python -m lab run "{EXAMPLE}"\n', style="bold"))
@@ -98,7 +120,7 @@ def show_words(out: Console) -> None:
             _default(word),
             _values(word),
             "" if word.sweep == "fixed" else "yes",
-            word.about + (f" (for {', '.join(word.owned_by)})" if word.owner else ""),
+            word.about + (f" (for {takers(name)})" if word.owner else ""),
         )
     out.print(table)
     out.print(

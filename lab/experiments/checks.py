@@ -8,7 +8,7 @@ from itertools import product
 from numbers import Integral, Real
 
 from lab.experiments.grammar import nearest, write_value
-from lab.experiments.vocabulary import KEPT, WORDS, Value, Word
+from lab.experiments.vocabulary import COUPLED, KEPT, WORDS, Value, Word, takers
 
 # (chosen, rejected) start probability of each scenario, by the key that sets it.
 STARTS = {"s1": ("on", "on"), "s2": ("off", "on"), "s3": ("on", "off"), "s4": ("off", "off")}
@@ -137,13 +137,19 @@ def _check_owner(name: str, values: Values) -> None:
         return
     chosen = [str(value) for value in values[word.owner]]
     strangers = [value for value in chosen if value not in word.owned_by]
+    owners = takers(name)
+    above = WORDS[word.owner]
+    if not strangers and above.owner and len(values[name]) > 1:  # along an axis, all must take what it belongs to
+        chosen = [str(value) for value in values[above.owner]]
+        strangers = [value for value in chosen if value not in above.owned_by]
+        owners = takers(word.owner)
     if not strangers:
         return
-    shown, owners = _show(name, values[name]), " or ".join(word.owned_by)
+    shown = _show(name, values[name])
     if len(strangers) == len(chosen):
         raise ValueError(
-            f"{shown}: {name} belongs to {word.owner} {owners}, and the {word.owner} here is {', '.join(chosen)}. "
-            f"Take {name} out, or choose {word.owner} {owners}."
+            f"{shown}: {name} belongs to {owners}, and the {word.owner} here is {', '.join(chosen)}. "
+            f"Take {name} out, or choose {owners}."
         )
     if word.owned_by == ("flex",):
         raise ValueError(
@@ -152,7 +158,7 @@ def _check_owner(name: str, values: Values) -> None:
         )
     if len(values[name]) > 1:
         raise ValueError(
-            f"{shown}: the axis {name} belongs to {word.owner} {owners}, and {', '.join(strangers)} would only repeat "
+            f"{shown}: the axis {name} belongs to {owners}, and {', '.join(strangers)} would only repeat "
             f"along it. Give one {name}, or leave {', '.join(strangers)} out."
         )
 
@@ -169,6 +175,12 @@ def _check_world(values: Values) -> None:
             raise ValueError(
                 f"batch={batch}: batch is at most the number of pairs, which is {prompts * pairs} "
                 f"(prompts={prompts} times pairs={pairs}). Write batch=0 for the full batch."
+            )
+        coupled = [str(objective) for objective in values["objective"] if objective in COUPLED]
+        if coupled and int(batch) not in (0, prompts * pairs):
+            raise ValueError(
+                f"batch={batch}: {', '.join(coupled)} compares each pair with all others and needs them in every step. "
+                "Write batch=0 for the full batch."
             )
     for scenario, on, off in product(values["scenario"], values["on"], values["off"]):
         _check_start(str(scenario), {"on": float(on), "off": float(off)}, unseen=responses - 2 * pairs, pairs=pairs)

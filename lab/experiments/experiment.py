@@ -22,11 +22,29 @@ class Experiment:
     Args:
         policy: tabular, loglinear, mlp.
         scenario: s1, s2, s3, s4.
-        objective: dpo, flex, ipo, slic, sft.
+        objective: dpo, flex, ipo, slic, sft, or another word of `lab.experiments.vocabulary`.
         beta: Scale of the log-ratios, above 0.
         beta_chosen: Flex-DPO's beta of the chosen response, above 0; empty follows `beta`.
         beta_rejected: Flex-DPO's beta of the rejected response, above 0; empty follows `beta`.
         sft_weight: Weight of an added SFT loss on the chosen response, at least 0.
+        smoothing: Rate of wrong labels, above 0 and below 0.5.
+        tau: Width of DiscoPOP's blend, above 0.
+        penalty: DPOP's price of a fall of the chosen response, at least 0.
+        shift: DPO-Shift's factor on the rejected log-ratio, above 0, at most 1.
+        clip: Largest margin of chi-PO, above 0.
+        gamma: Target margin of SimPO, AlphaPO, TPO-L, at least 0.
+        alpha: Shape of AlphaPO's score.
+        nll_weight: Weight of the likelihood of the chosen response in CPO, its kin and ORPO, at least 0.
+        gold_weight: Weight of the likelihood of the gold response in TPO, at least 0.
+        desirable_weight: KTO's weight of the chosen response, at least 0.
+        undesirable_weight: KTO's weight of the rejected response, at least 0.
+        unlikelihood_weight: Weight of the unlikelihood, at least 0.
+        reward_margin: What the rewards of a reward model should differ by.
+        centering: Weight of the centring of rewards, at least 0.
+        divergence: reverse_kl, forward_kl, jensen_shannon, alpha.
+        divergence_alpha: alpha of that divergence.
+        chosen_length: Tokens of a chosen response, at least 1; the others have 1.
+        rejected_length: Tokens of a rejected response, at least 1.
         optimizer: sgd, momentum, adam.
         lr: Learning rate, above 0.
         momentum: Decay of the momentum, in [0, 1).
@@ -60,6 +78,24 @@ class Experiment:
     beta_chosen: tuple[float, ...] = ()
     beta_rejected: tuple[float, ...] = ()
     sft_weight: tuple[float, ...] = (0.0,)
+    smoothing: tuple[float, ...] = (0.1,)
+    tau: tuple[float, ...] = (0.05,)
+    penalty: tuple[float, ...] = (50.0,)
+    shift: tuple[float, ...] = (0.75,)
+    clip: tuple[float, ...] = (10.0,)
+    gamma: tuple[float, ...] = (0.5,)
+    alpha: tuple[float, ...] = (0.25,)
+    nll_weight: tuple[float, ...] = (1.0,)
+    gold_weight: tuple[float, ...] = (1.0,)
+    desirable_weight: tuple[float, ...] = (1.0,)
+    undesirable_weight: tuple[float, ...] = (1.0,)
+    unlikelihood_weight: tuple[float, ...] = (1.0,)
+    reward_margin: tuple[float, ...] = (0.0,)
+    centering: tuple[float, ...] = (0.0,)
+    divergence: tuple[str, ...] = ("reverse_kl",)
+    divergence_alpha: tuple[float, ...] = (0.5,)
+    chosen_length: tuple[int, ...] = (1,)
+    rejected_length: tuple[int, ...] = (1,)
     optimizer: tuple[str, ...]
     lr: tuple[float, ...]
     momentum: tuple[float, ...] = (0.9,)
@@ -149,7 +185,10 @@ class Experiment:
         for combination in product(*looped.values()):
             coordinates = dict(zip(looped, combination, strict=True))
             values = self._values() | {name: (value,) for name, value in coordinates.items()}
-            own = {name: value if belongs(name, values) else WORDS[name].default for name, value in values.items()}
+            own = dict(values)
+            for name in WORDS:  # in this order, since a key may belong to another that goes
+                if not belongs(name, own):
+                    own[name] = WORDS[name].default
             yield Experiment(**own), coordinates  # type: ignore[arg-type]
 
     def _values(self) -> dict[str, tuple[Value, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -12,8 +13,9 @@ from torch import Tensor
 import lab
 from lab import policies, references, store, trajectory
 from lab.experiments.experiment import Experiment
+from lab.experiments.losses import build_objective
 from lab.experiments.vocabulary import Value
-from lab.objectives import DPO, IPO, SFT, FlexDPO, Objective, SLiC, WeightedSum
+from lab.objectives import Objective
 from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import MLP, LogLinear, Policy, Tabular
 from lab.preferences import Preferences
@@ -36,7 +38,7 @@ def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable
         ValueError: if the line is not valid (it says what is, and the nearest valid word) or the device is not there.
         NonFiniteError: if a run becomes NaN or infinite: it names line, seed and step and carries what was recorded.
     """
-    experiment = Experiment.parse(experiment) if isinstance(experiment, str) else experiment
+    experiment = experiment if isinstance(experiment, Experiment) else Experiment.parse(experiment)
     check_device(device)
     cells = list(experiment.cells())
     records: dict[tuple[Value, ...], Any] = {}
@@ -83,8 +85,9 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
         return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)
 
     sizes: tuple[int, int] = (experiment.value("prompts"), experiment.value("responses"))
+    pairs = Preferences.grid(*sizes, experiment.value("pairs"))
     problem = scenario_problem(
-        Preferences.grid(*sizes, experiment.value("pairs")),
+        pairs,
         *sizes,
         scenario=per_run("scenario"),
         on=per_run("on"),
@@ -92,10 +95,13 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
         seeds=list(columns["seed"]),
         spread=experiment.value("spread"),
     )
+    lengths = (experiment.value("chosen_length"), experiment.value("rejected_length"))
+    if lengths != (1, 1):
+        problem = replace(problem, lengths=_lengths(pairs, sizes, lengths))
     return (
         problem,
         _policy(experiment, problem, hyper),
-        _objective(experiment, hyper),
+        build_objective(experiment, hyper),
         _optimizer(experiment, hyper),
         axes,
     )
@@ -150,27 +156,19 @@ def _policy(experiment: Experiment, problem: Problem, hyper: Callable[[str], flo
             return Tabular(problem.prompts, problem.responses)
         case "loglinear":
             return LogLinear.drawn(problem, features=experiment.value("features"), overlap=hyper("overlap"))
-        case _:
+        case "mlp":
             width, activation = experiment.value("width"), experiment.value("activation")
             return MLP(problem.prompts, problem.responses, width, activation)
+        case other:
+            raise ValueError(f"no policy is built for the word {other!r}; add it to lab.experiments.running")
 
 
-def _objective(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -> Objective:
-    match experiment.value("objective"):
-        case "dpo":
-            objective: Objective = DPO(hyper("beta"))
-        case "flex":
-            betas = ("beta_chosen", "beta_rejected")
-            objective = FlexDPO(*(hyper(name if getattr(experiment, name) else "beta") for name in betas))
-        case "ipo":
-            objective = IPO(hyper("beta"))
-        case "slic":
-            objective = SLiC(hyper("beta"))
-        case _:
-            return SFT()
-    if experiment.sft_weight == (0.0,):
-        return objective
-    return WeightedSum((objective, SFT()), (1.0, hyper("sft_weight")))
+def _lengths(pairs: Preferences, sizes: tuple[int, int], lengths: tuple[int, int]) -> Tensor:
+    """Return the tokens of every response, [prompt, response]: chosen, rejected, and 1 for the others."""
+    table = torch.ones(sizes[0] * sizes[1], dtype=torch.float64)
+    for places, length in zip(pairs.flat(sizes[1]).tensor_split(2), lengths, strict=True):
+        table[places] = float(length)
+    return table.view(sizes)
 
 
 def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -> Optimizer:
@@ -179,8 +177,10 @@ def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -
             return SGD(hyper("lr"))
         case "momentum":
             return Momentum(hyper("lr"), hyper("momentum"))
-        case _:
+        case "adam":
             return Adam(hyper("lr"))
+        case other:
+            raise ValueError(f"no optimiser is built for the word {other!r}; add it to lab.experiments.running")
 
 
 def _join(records: dict[tuple[Value, ...], Any], looped: list[tuple[str, tuple[Value, ...]]]) -> Any:

@@ -59,10 +59,28 @@ class Word:
             parts.append(f"above {self.low:g}" if self.open_low else f"of at least {self.low:g}")
         if self.high < math.inf:
             parts.append(f"below {self.high:g}" if self.open_high else f"at most {self.high:g}")
-        return f"{noun} {' and '.join(parts)}"
+        return f"{noun} {' and '.join(parts)}".rstrip()
 
 
-_PAIRWISE = ("dpo", "flex", "ipo", "slic")
+# The losses of log-ratios whose regulariser may be another f-divergence.
+_RATIOS = ("dpo", "ipo", "slic", "cdpo", "robust", "exo", "discopop", "dpo_avg", "ipo_avg")
+_FREE = ("cpo", "slichf", "ipo_free")
+_AVERAGED = ("dpo_avg", "ipo_avg", "ipo_free", "simpo", "alphapo", "tpo_l", "orpo", "sft_token")
+_PROSPECT = ("kto", "apo_unpaired")
+COUPLED = ("aot", "aot_unpaired")  # they compare each pair with all others
+# Every objective with a beta, in the order of the catalogue.
+_SCALED = (
+    "dpo", "flex", "ipo", "slic", "cdpo", "robust", "exo", "discopop", "dpo_avg", "ipo_avg", "nca", "bco", "sppo",
+    "apo_zero", "apo_down", "caldpo", "dpop", "dposhift", "chipo", "wpo", *COUPLED, *_PROSPECT, *_FREE, "simpo",
+    "alphapo", "orpo", "tpo", "tpo_l",
+)  # fmt: skip
+_PAIRWISE = (*_SCALED, "reward", "unlikelihood")
+_OBJECTIVES = ("dpo", "flex", "ipo", "slic", "sft", *_PAIRWISE[4:], "sft_token")
+
+
+def _weight(about: str, *owners: str, default: float = 1.0) -> Word:
+    return Word(about, "real", (default,), low=0, sweep="batched", owner="objective", owned_by=owners)
+
 
 # The order of this table is the canonical order of the line and of the axes.
 WORDS: dict[str, Word] = {
@@ -76,10 +94,10 @@ WORDS: dict[str, Word] = {
         sweep="batched",
         shown=True,
     ),
-    "objective": Word("the loss", "bare", choices=(*_PAIRWISE, "sft"), sweep="looped", shown=True),
+    "objective": Word("the loss", "bare", choices=_OBJECTIVES, sweep="looped", shown=True),
     "beta": Word(
         "scale of the log-ratios", "real", (0.1,), low=0, open_low=True, sweep="batched", owner="objective",
-        owned_by=_PAIRWISE, shown=True,
+        owned_by=_SCALED, shown=True,
     ),
     "beta_chosen": Word(
         "beta of the chosen response; beta if not given", "real", low=0, open_low=True, sweep="batched",
@@ -93,6 +111,37 @@ WORDS: dict[str, Word] = {
         "weight of an added SFT loss on the chosen response", "real", (0.0,), low=0, sweep="batched",
         owner="objective", owned_by=_PAIRWISE,
     ),
+    "smoothing": Word(
+        "rate of wrong labels that is allowed for", "real", (0.1,), low=0, high=0.5, open_low=True, open_high=True,
+        sweep="batched", owner="objective", owned_by=("cdpo", "robust", "exo"),
+    ),
+    "tau": Word("width of DiscoPOP's blend", "real", (0.05,), low=0, open_low=True, sweep="batched",
+                owner="objective", owned_by=("discopop",)),
+    "penalty": _weight("price of a fall of the chosen response", "dpop", default=50.0),
+    "shift": Word("factor on the rejected log-ratio", "real", (0.75,), low=0, high=1, open_low=True, sweep="batched",
+                  owner="objective", owned_by=("dposhift",)),
+    "clip": Word("largest margin of chi-PO", "real", (10.0,), low=0, open_low=True, sweep="batched",
+                 owner="objective", owned_by=("chipo",)),
+    "gamma": _weight("target margin", "simpo", "alphapo", "tpo_l", default=0.5),
+    "alpha": Word("shape of AlphaPO's score; 0 is SimPO's", "real", (0.25,), sweep="batched",
+                  owner="objective", owned_by=("alphapo",)),
+    "nll_weight": _weight("weight of the likelihood of the chosen response", *_FREE, "orpo"),
+    "gold_weight": _weight("weight of the likelihood of the gold response, the chosen one here", "tpo", "tpo_l"),
+    "desirable_weight": _weight("weight of the chosen response", *_PROSPECT),
+    "undesirable_weight": _weight("weight of the rejected response", *_PROSPECT),
+    "unlikelihood_weight": _weight("weight of the unlikelihood", "unlikelihood"),
+    "reward_margin": Word("what the rewards should differ by", "real", (0.0,), sweep="batched",
+                          owner="objective", owned_by=("reward",)),
+    "centering": _weight("weight of the centring of rewards", "reward", default=0.0),
+    "divergence": Word("f-divergence of the regulariser", "choice", ("reverse_kl",),
+                       ("reverse_kl", "forward_kl", "jensen_shannon", "alpha"), sweep="looped", owner="objective",
+                       owned_by=_RATIOS),
+    "divergence_alpha": Word("alpha of the alpha divergence", "real", (0.5,), sweep="batched", owner="divergence",
+                             owned_by=("alpha",)),
+    "chosen_length": Word("tokens of a chosen response", "whole", (1,), low=1, sweep="looped", owner="objective",
+                          owned_by=_AVERAGED),
+    "rejected_length": Word("tokens of a rejected response", "whole", (1,), low=1, sweep="looped", owner="objective",
+                            owned_by=_AVERAGED),
     "optimizer": Word("the update rule", "bare", choices=("sgd", "momentum", "adam"), sweep="looped", shown=True),
     "lr": Word("learning rate", "real", low=0, open_low=True, sweep="batched", shown=True),
     "momentum": Word(
@@ -101,7 +150,7 @@ WORDS: dict[str, Word] = {
     ),
     "steps": Word("number of updates", "whole", low=1, shown=True),
     "seeds": Word("number of seeds", "whole", (24,), low=1, shown=True),
-    "seed": Word("first seed", "whole", (0,), low=0),
+    "seed": Word("first seed", "whole", (0,), low=0, high=2**31),
     "batch": Word("pairs per step; 0 is the full batch", "whole", (0,), low=0, sweep="looped"),
     "every": Word("record every so many steps", "whole", (1,), low=1),
     "keep": Word("what is recorded beyond the log-probabilities", "keep", ("gradients",)),
@@ -129,3 +178,12 @@ WORDS: dict[str, Word] = {
     ),
     "dtype": Word("number type of the computation", "choice", ("float64",), ("float64", "float32"), sweep="looped"),
 }  # fmt: skip
+
+
+def takers(name: str) -> str:
+    """Name the words that take a field, as in 'objective dpo or ipo', or the few that do not."""
+    word = WORDS[name]
+    choices = WORDS[word.owner].choices
+    if 2 * len(word.owned_by) <= len(choices):
+        return f"{word.owner} {' or '.join(word.owned_by)}"
+    return f"any {word.owner} but {', '.join(choice for choice in choices if choice not in word.owned_by)}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from math import inf
 from numbers import Real
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class PairLogProbs:
-    """Log-probabilities in nats of the two responses of every pair, each [run, ..., pair].
+    """Log-probabilities in nats of the two responses of every pair, each [run, ..., pair], and what else is known.
 
     Args:
         chosen: log pi(chosen) under the policy.
@@ -21,6 +22,13 @@ class PairLogProbs:
         reference_rejected: log pi_ref(rejected).
         sampler_chosen: log-probability of the chosen response under the policy that sampled it, or None.
         sampler_rejected: likewise for the rejected response.
+        chosen_length: tokens of the chosen response, for objectives that average over tokens; a number or [pair].
+        rejected_length: likewise for the rejected response.
+        gold: log pi(gold) of a third, best response, or None where the chosen one is the best there is.
+        gold_length: tokens of the gold response.
+        kl: KL(pi || pi_ref), [run, ..., 1], the reference point of KTO, or None to estimate it from the pairs.
+        chosen_confidence: log pi(chosen) - log sum_y pi(y)^2 (a mean over tokens), or None where no table is at hand.
+        rejected_confidence: likewise for the rejected response.
     """
 
     chosen: Tensor
@@ -29,6 +37,13 @@ class PairLogProbs:
     reference_rejected: Tensor
     sampler_chosen: Tensor | None = None
     sampler_rejected: Tensor | None = None
+    chosen_length: float | Tensor = 1.0
+    rejected_length: float | Tensor = 1.0
+    gold: Tensor | None = None
+    gold_length: float | Tensor = 1.0
+    kl: Tensor | None = None
+    chosen_confidence: Tensor | None = None
+    rejected_confidence: Tensor | None = None
 
     @property
     def chosen_log_ratio(self) -> Tensor:
@@ -66,6 +81,16 @@ class Objective(ABC):
         return float("nan"), float("nan")
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Return which of "kl" and "confidence" the loss reads: they cost a look at the whole table."""
+        return frozenset()
+
+    @property
+    def couples_pairs(self) -> bool:
+        """Return whether the loss of a pair depends on the other pairs: it then needs all of them, equally weighted."""
+        return False
+
+    @property
     def only_margin(self) -> bool:
         """Return whether the loss of a pair depends on `log_ratio_margin` alone.
 
@@ -81,14 +106,31 @@ class Objective(ABC):
         """Return d loss / d log pi(chosen) and d loss / d log pi(rejected), each [run, ..., pair]."""
         with torch.inference_mode(False), torch.enable_grad():
             # Training runs in inference mode, whose tensors autograd refuses; their copies made here it takes.
-            chosen, rejected = (table.detach().clone().requires_grad_() for table in (pairs.chosen, pairs.rejected))
-            reference = (pairs.reference_chosen.clone(), pairs.reference_rejected.clone())
-            sampler = (
-                None if table is None else table.clone() for table in (pairs.sampler_chosen, pairs.sampler_rejected)
-            )
-            total = self.loss(PairLogProbs(chosen, rejected, *reference, *sampler)).sum()
+            given = {field.name: getattr(pairs, field.name) for field in fields(pairs)}
+            copies = replace(pairs, **{n: t.detach().clone() for n, t in given.items() if isinstance(t, Tensor)})
+            chosen, rejected = copies.chosen.requires_grad_(), copies.rejected.requires_grad_()
+            total = self.loss(copies).sum()
             weights = torch.autograd.grad(total, (chosen, rejected), allow_unused=True, materialize_grads=True)
         return weights[0], weights[1]
+
+
+@dataclass(frozen=True)
+class Scaled(Objective):
+    """An objective with one beta, the scale of both implicit rewards.
+
+    Args:
+        beta: inverse temperature, > 0; a number or one a run, [run].
+    """
+
+    beta: float | Tensor
+
+    def __post_init__(self) -> None:
+        check_hyper("beta", self.beta)
+
+    @property
+    def betas(self) -> tuple[float | Tensor, float | Tensor]:
+        """Return beta twice."""
+        return self.beta, self.beta
 
 
 def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
@@ -106,14 +148,39 @@ def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
     return value.to(like).view(-1, *(1,) * (like.ndim - 1))
 
 
-def check_hyper(name: str, value: float | Tensor, *, positive: bool = True) -> None:
-    """Raise unless a hyper-parameter is a number or [run], finite and > 0 (or >= 0 if not `positive`)."""
+def as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
+    """Return a hyper-parameter as a tensor that broadcasts over [run, ...], in full precision from the start."""
+    return torch.as_tensor(per_run(value, like), dtype=like.dtype, device=like.device)
+
+
+def check_hyper(
+    name: str,
+    value: float | Tensor,
+    *,
+    positive: bool = True,
+    low: float = 0.0,
+    below: float = inf,
+    at_most: float = inf,
+) -> None:
+    """Raise unless a hyper-parameter is a number or [run], finite and within its bounds.
+
+    Args:
+        name: what it is called in the error.
+        value: the hyper-parameter.
+        positive: whether `low` itself is out of bounds.
+        low: lower bound; -inf for none.
+        below: upper bound that is out of bounds itself.
+        at_most: upper bound that is allowed.
+    """
     if not isinstance(value, Real | Tensor):
         raise TypeError(f"{name} is a {type(value).__name__}; give a number, or a torch.Tensor with one value a run")
     values = torch.as_tensor(value, dtype=torch.float64)
     if values.ndim > 1:
         raise ValueError(f"{name} has shape {tuple(values.shape)}; give one number or one a run, [run]")
-    bad = ~torch.isfinite(values) | (values <= 0 if positive else values < 0)
+    bad = ~torch.isfinite(values) | (values < low) | (values >= below) | (values > at_most)
+    bad |= (values == low) & positive
     if bool(bad.any()):
         worst = float(values.reshape(-1)[bad.reshape(-1)][0])
-        raise ValueError(f"{name} is {worst:g}; allowed are finite numbers {'> 0' if positive else '>= 0'}")
+        bounds = [f"{'>' if positive else '>='} {low:g}"] if low > -inf else []
+        bounds += [f"{sign} {bound:g}" for sign, bound in (("<", below), ("<=", at_most)) if bound < inf]
+        raise ValueError(f"{name} is {worst:g}; allowed are finite numbers {' and '.join(bounds)}".rstrip())

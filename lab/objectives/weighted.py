@@ -39,6 +39,16 @@ class WeightedSum(Objective):
         return self.objectives[0].betas
 
     @property
+    def needs(self) -> frozenset[str]:
+        """Return what any summand needs."""
+        return frozenset().union(*(objective.needs for objective in self.objectives))
+
+    @property
+    def couples_pairs(self) -> bool:
+        """Return whether any summand couples the pairs."""
+        return any(objective.couples_pairs for objective in self.objectives)
+
+    @property
     def only_margin(self) -> bool:
         """Return whether every summand depends on the margin alone."""
         return all(objective.only_margin for objective in self.objectives)

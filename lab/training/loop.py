@@ -14,7 +14,6 @@ from lab.gradients import (
     log_prob_change,
     logit_gradient,
     norms_and_cosine,
-    pick_pairs,
     weight_table,
 )
 from lab.objectives import Objective, PairLogProbs
@@ -22,6 +21,7 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.training.batches import pair_weights
+from lab.training.pairs import PairView
 from lab.training.recording import Record, blank_tape
 
 CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
@@ -67,7 +67,7 @@ class Chunk:
         weights = pair_weights(self.problem.preferences, batch, self.seeds, state)
         rows = record.steps(steps)
         reference = self._reference(shape)
-        starts = pick_pairs(reference, self.flat)
+        pairs = PairView.of(self.problem, self.objective.needs, reference)
         tape = blank_tape(record, len(rows), reference, state, logits_only=self.policy.parameters_are_logits)
         # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
         as_table = self.policy.parameters_are_logits and "predictions" not in record.keep
@@ -84,7 +84,7 @@ class Chunk:
                 recorded[row].copy_(table)
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
                     break
-            push = torch.cat(self.objective.response_weights(PairLogProbs(*pick_pairs(table, self.flat), *starts)), 1)
+            push = torch.cat(self.objective.response_weights(pairs(table)), 1)
             weighted = push * next(weights)
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
@@ -125,7 +125,7 @@ class Chunk:
         tape = {name: value.transpose(0, 1) for name, value in tape.items()}
         if as_logits:
             tape["log_prob"] = tape["log_prob"].unflatten(-1, shape).log_softmax(-1).flatten(2)
-        tape |= self._losses(tape["log_prob"], starts)
+        tape |= self._losses(pairs(tape["log_prob"]))
         broken = [_first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
         tape["reference_log_prob"] = reference
         for name in ("log_prob", "reference_log_prob", "predicted_change", "linear_change", "realised_change"):
@@ -156,9 +156,8 @@ class Chunk:
         along = self.policy.pushforward(state, passed, directions)
         return log_prob_change(log_prob[:, None], along).flatten(2)
 
-    def _losses(self, log_prob: Tensor, starts: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def _losses(self, pairs: PairLogProbs) -> dict[str, Tensor]:
         """Evaluate the objective on the whole tape in one pass."""
-        pairs = PairLogProbs(*pick_pairs(log_prob, self.flat), starts[0][:, None], starts[1][:, None])
         return {
             "loss": self.objective.loss(pairs),
             "response_weight": torch.stack(self.objective.response_weights(pairs), 2),

@@ -61,8 +61,8 @@ def train(
         An xarray.Dataset of the schema in `lab.trajectory`.
 
     Raises:
-        ValueError: for steps < 1, a batch size out of range, a device that is not there, or a per-run value whose
-            length differs from the number of runs.
+        ValueError: for steps < 1, a batch size out of range, a device that is not there, a per-run value whose length
+            differs from the number of runs, or batches or unequal weights with an objective that couples pairs.
         NonFiniteError: if a run becomes NaN or infinite: it names the run and carries the record up to there.
     """
     device = check_device(device)
@@ -74,6 +74,7 @@ def train(
         raise ValueError(
             f"batch is {batch}; allowed are 0 (all pairs) to {len(problem.preferences)} (the number of pairs)"
         )
+    _check_coupling(objective, problem, batch)
     if start is None:
         start = reference_parameters(policy, problem)
     if start.shape != (problem.runs, policy.parameter_count):
@@ -135,8 +136,12 @@ def train(
     place = zip(axes.items(), torch.unravel_index(torch.tensor(run), [len(v) for v in axes.values()]), strict=True)
     cell = "".join(f"{name}={values[int(index)]}, " for (name, values), index in place if name != "seed")
     raise NonFiniteError(
-        f"non-finite log-probabilities or loss in: {line}, {cell}seed {problem.seeds[run]}, step {recorded[good]}; the "
-        f"{good} recorded steps before it are kept in the error's `trajectory`; lower lr",
+        f"non-finite log-probabilities or loss in: {line}, {cell}seed {problem.seeds[run]}, step {recorded[good]}; "
+        + (
+            f"{good} recorded states before it are kept in the error's `trajectory`; lower lr"
+            if good
+            else "the start itself has no finite loss; give the objective less extreme hyper-parameters, such as a larger beta"
+        ),
         assemble(good) if good else None,
     )
 
@@ -153,6 +158,20 @@ def check_device(device: str | torch.device) -> torch.device:
             f"device is {str(device)!r}, which is not there; allowed here are {', '.join(there)}: choose one of them"
         )
     return found
+
+
+def _check_coupling(objective: Objective, problem: Problem, batch: int) -> None:
+    """Raise ValueError if the objective couples pairs and they are not all there with one weight."""
+    if not objective.couples_pairs:
+        return
+    weight, name = problem.preferences.weight, type(objective).__name__
+    if batch not in (0, len(problem.preferences)):
+        raise ValueError(f"batch is {batch}, and {name} compares each pair with all others; allowed is 0, all pairs")
+    if not torch.allclose(weight, weight[:1], rtol=1e-9):
+        raise ValueError(
+            f"the pair weights are {[round(w, 6) for w in weight.tolist()]}, and {name} compares each pair with all "
+            "others as equals; give Preferences equal weights"
+        )
 
 
 def _place(spec: Any, rows: slice, runs: int, dtype: torch.dtype, device: torch.device) -> Any:
