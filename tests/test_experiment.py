@@ -179,7 +179,7 @@ FIELD_ERRORS = {
     "beta=0.1,inf": "beta=inf: beta is a finite number above 0.",
     "sft_weight=-1": "sft_weight=-1: sft_weight is a finite number of at least 0. Write for example sft_weight=0.",
     "seeds=0": "seeds=0: seeds is a whole number of at least 1. Write for example seeds=24.",
-    "seed=-1": "seed=-1: seed is a whole number of at least 0. Write for example seed=0.",
+    "seed=-1": "seed=-1: seed is a whole number of at least 0 and at most 1e+06. Write for example seed=0.",
     "width=0": "width=0: width is a whole number of at least 1. Write for example width=64.",
     "prompts=0": "prompts=0: prompts is a whole number of at least 1. Write for example prompts=4.",
     "responses=2": "responses=2: responses is a whole number of at least 3. Write for example responses=10.",

@@ -376,7 +376,7 @@ def test_a_run_that_leaves_the_numbers_stops_and_keeps_what_was_recorded():
     assert 1 < step < 50
     canonical = "tabular s1 ipo beta=0.01 sgd lr=1000000 steps=50 seeds=3"
     assert str(caught.value) == (
-        f"non-finite log-probabilities or loss in: {canonical}, seed 0, step {step}; the {step} recorded steps before "
+        f"non-finite log-probabilities or loss in: {canonical}, seed 0, step {step}; {step} recorded states before "
         "it are kept in the error's `trajectory`; lower lr"
     )
     assert list(kept.step) == list(range(step)) and kept.sizes["seed"] == 3
@@ -415,9 +415,7 @@ def test_the_last_rows_before_a_break_are_finite_wherever_it_falls(every):
 def test_the_break_is_found_in_whatever_chunk_it_is(monkeypatch):
     monkeypatch.setattr(trainer, "CHUNK", 1)
     rates = torch.tensor([1e-3, 1e-3, 1e6], dtype=torch.float64)
-    with pytest.raises(
-        lab.NonFiniteError, match=r"in: this training, seed 7, step \d+; the \d+ recorded steps"
-    ) as caught:
+    with pytest.raises(lab.NonFiniteError, match=r"in: this training, seed 7, step \d+; \d+ recorded states") as caught:
         trained("tabular", lab.IPO(0.1), lab.SGD(rates), steps=60)
     assert caught.value.trajectory.sizes["seed"] == 3
 
@@ -510,3 +508,11 @@ def test_an_objective_that_is_only_a_loss_trains_like_its_closed_form(policy, be
     for first, second in ((a, c), (b, d)):
         for name in ("log_prob", "loss", "response_weight", "realised_change", "parameters"):
             np.testing.assert_allclose(first[name], second[name], rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+def test_a_start_without_a_finite_loss_is_not_blamed_on_the_rate():
+    with pytest.raises(
+        lab.NonFiniteError, match="step 0; the start itself has no finite loss; .* a larger beta"
+    ) as caught:
+        lab.run("tabular s1 ipo beta=1e-300 sgd lr=1e-3 steps=3 seeds=1")
+    assert caught.value.trajectory is None

@@ -150,7 +150,7 @@ WORDS: dict[str, Word] = {
     ),
     "steps": Word("number of updates", "whole", low=1, shown=True),
     "seeds": Word("number of seeds", "whole", (24,), low=1, shown=True),
-    "seed": Word("first seed", "whole", (0,), low=0, high=2**31),
+    "seed": Word("first seed", "whole", (0,), low=0, high=1_000_000),
     "batch": Word("pairs per step; 0 is the full batch", "whole", (0,), low=0, sweep="looped"),
     "every": Word("record every so many steps", "whole", (1,), low=1),
     "keep": Word("what is recorded beyond the log-probabilities", "keep", ("gradients",)),

@@ -140,7 +140,7 @@ def train(
         + (
             f"{good} recorded states before it are kept in the error's `trajectory`; lower lr"
             if good
-            else "the start itself has no finite loss; give the objective less extreme hyper-parameters, such as a larger beta"
+            else "the start itself has no finite loss; give the objective less extreme settings, such as a larger beta"
         ),
         assemble(good) if good else None,
     )
