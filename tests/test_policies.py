@@ -161,3 +161,9 @@ OFFSET = torch.zeros(2, 3, 6, dtype=torch.float64)
 def test_bad_policies_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("make", [lambda: lab.Tabular(0, 3), lambda: lab.Tabular(2, 1), lambda: lab.MLP(0, 3)])
+def test_a_policy_without_a_choice_is_refused(make):
+    with pytest.raises(ValueError, match="allowed are at least 1 prompt and 2 responses: give the problem's sizes"):
+        make()

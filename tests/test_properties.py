@@ -359,7 +359,7 @@ def test_the_audit_of_a_sweep_covers_every_cell():
     swept = trajectory.combine(cells, "objective", names)
     audit = properties.audit(swept)
     assert check(audit, "loss").outcome == "holds"
-    assert check(audit, "loss").sentence == "loss = log 2 or 1/(4β²) or 1 (in the cells without an SFT loss)"
+    assert check(audit, "loss").sentence == "loss = log 2 or 1/(4β²) or 1 (in the cells where it is known)"
     assert check(properties.audit(swept.sel(objective="ipo")), "loss").sentence == "loss = 1/(4β²)"
     cells[1]["loss"].values[3] += 1
     assert check(properties.audit(trajectory.combine(cells, "objective", names)), "loss").outcome == "fails"
@@ -367,7 +367,7 @@ def test_the_audit_of_a_sweep_covers_every_cell():
 
 def test_the_audit_of_an_sft_weight_axis_covers_the_cells_without_it():
     swept = trajectory.combine([start(LINE, np.log(2)), start(LINE, 0.8)], "sft_weight", [0.0, 0.1])
-    assert check(properties.audit(swept), "loss").sentence == "loss = log 2 (in the cells without an SFT loss)"
+    assert check(properties.audit(swept), "loss").sentence == "loss = log 2 (in the cells where it is known)"
     assert check(properties.audit(swept.sel(sft_weight=0.1)), "loss").outcome == "not applicable"
 
 

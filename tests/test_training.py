@@ -464,6 +464,7 @@ def test_bad_trainings_are_refused(change, message):
     ("make", "message"),
     [
         (lambda: lab.Record(every=0), r"every is 0; allowed are 1 or more: give the stride between recorded steps"),
+        (lambda: lab.Record(keep="gradients"), r"keep is 'gradients'; give a tuple of words, such as \('gradients',\)"),
         (
             lambda: lab.Record(keep=("gradient",)),
             r"keep has 'gradient'; allowed are any of gradients, predictions, par",

@@ -46,3 +46,12 @@ class Policy(ABC):
     @abstractmethod
     def pushforward(self, parameters: Tensor, memory: Any, direction: Tensor) -> Tensor:
         """Return J v: [run, term, parameter] to [run, term, prompt, response]."""
+
+
+def check_sizes(prompts: int, responses: int) -> None:
+    """Raise ValueError unless there is at least one prompt, with at least two responses to choose from."""
+    if prompts < 1 or responses < 2:
+        raise ValueError(
+            f"the policy has {prompts} prompts and {responses} responses; allowed are at least 1 prompt "
+            "and 2 responses: give the problem's sizes"
+        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.policies.base import Policy
+from lab.policies.base import Policy, check_sizes
 from lab.problems import Problem
 from lab.randomness import WEIGHTS, per_seed
 
@@ -30,7 +30,7 @@ class MLP(Policy):
         activation: "relu" or "tanh".
 
     Raises:
-        ValueError: for a width below 1 or an unknown activation.
+        ValueError: for fewer than 1 prompt or 2 responses, a width below 1 or an unknown activation.
 
     Source: Yan et al. 2024 (arXiv 2406.07327), toy model; width and activation are not given there.
     """
@@ -41,6 +41,7 @@ class MLP(Policy):
     activation: str = "relu"
 
     def __post_init__(self) -> None:
+        check_sizes(self.prompts, self.responses)
         if self.width < 1:
             raise ValueError(f"width is {self.width}; allowed are 1 or more")
         if self.activation not in ACTIVATIONS:

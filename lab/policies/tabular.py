@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lab.policies.base import Policy
+from lab.policies.base import Policy, check_sizes
 from lab.problems import Problem
 
 
@@ -17,10 +17,16 @@ class Tabular(Policy):
     Args:
         prompts: number of prompts.
         responses: number of responses of every prompt.
+
+    Raises:
+        ValueError: for fewer than 1 prompt or 2 responses.
     """
 
     prompts: int
     responses: int
+
+    def __post_init__(self) -> None:
+        check_sizes(self.prompts, self.responses)
 
     @property
     def parameter_count(self) -> int:

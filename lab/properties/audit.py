@@ -145,7 +145,7 @@ def _expected_loss(ds: xr.Dataset) -> tuple[xr.DataArray | None, str, str]:
     if not words:
         return None, "", "an SFT loss at step 0 is -log π of the chosen response, whatever the start"
     expected = expected.where(sft_weight == 0)
-    where = " (in the cells without an SFT loss)" if expected.isnull().any() else ""
+    where = " (in the cells where it is known)" if expected.isnull().any() else ""
     return expected, " or ".join(dict.fromkeys(words)) + where, ""
 
 

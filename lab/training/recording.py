@@ -42,6 +42,8 @@ class Record:
     def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"every is {self.every}; allowed are 1 or more: give the stride between recorded steps")
+        if not isinstance(self.keep, tuple):
+            raise ValueError(f"keep is {self.keep!r}; give a tuple of words, such as ('gradients',)")
         unknown = [word for word in self.keep if word not in KEPT]
         if unknown:
             raise ValueError(f"keep has {', '.join(map(repr, unknown))}; allowed are any of {', '.join(KEPT)}")
