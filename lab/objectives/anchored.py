@@ -132,7 +132,8 @@ class CalDPO(SPPO):
     The squares hold both log-ratios at finite targets: as pi(rejected) -> 0 it is pulled back up, and pi(chosen) -> 1
     is pulled back down once u passes its target. The logistic term has no beta.
 
-    Source: Xiao et al. 2024 (arXiv 2412.14516), the Cal-DPO loss for rewards +1/2 and -1/2.
+    Source: after Xiao et al. 2024 (arXiv 2412.14516), for rewards +1/2 and -1/2; this form was written without the
+    paper's text at hand and has no stored peer to agree with: compare it with the paper before citing.
     """
 
     def loss(self, pairs: PairLogProbs) -> Tensor:
