@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import Objective, PairLogProbs, check_hyper, per_run
+from lab.objectives.base import Objective, PairLogProbs, Scaled, check_hyper, per_run
 
 
 @dataclass(frozen=True)
-class DPO(Objective):
+class DPO(Scaled):
     """Direct Preference Optimization: -log s(beta (u - v)).
 
     As pi(rejected) -> 0 both pushes vanish, since s(-margin) does; they stay equal and opposite throughout.
@@ -25,16 +25,6 @@ class DPO(Objective):
 
     Source: Rafailov et al. 2023 (arXiv 2305.18290), eq. 7; gradient: unnumbered, section 4.
     """
-
-    beta: float | Tensor
-
-    def __post_init__(self) -> None:
-        check_hyper("beta", self.beta)
-
-    @property
-    def betas(self) -> tuple[float | Tensor, float | Tensor]:
-        """Return beta twice."""
-        return self.beta, self.beta
 
     @property
     def only_margin(self) -> bool:
@@ -94,7 +84,7 @@ class FlexDPO(Objective):
 
 
 @dataclass(frozen=True)
-class IPO(Objective):
+class IPO(Scaled):
     """Identity Preference Optimization: (u - v - 1/(2 beta))^2.
 
     A finite target: both pushes vanish at log-ratio margin 1/(2 beta) and change sign beyond it.
@@ -104,16 +94,6 @@ class IPO(Objective):
 
     Source: Azar et al. 2023 (arXiv 2310.12036), eq. 17.
     """
-
-    beta: float | Tensor
-
-    def __post_init__(self) -> None:
-        check_hyper("beta", self.beta)
-
-    @property
-    def betas(self) -> tuple[float | Tensor, float | Tensor]:
-        """Return beta twice."""
-        return self.beta, self.beta
 
     @property
     def only_margin(self) -> bool:
@@ -134,7 +114,7 @@ class IPO(Objective):
 
 
 @dataclass(frozen=True)
-class SLiC(Objective):
+class SLiC(Scaled):
     """Sequence-likelihood calibration in its hinge form: max(0, 1 - beta (u - v)).
 
     A constant push until the margin reaches 1, then none at all.
@@ -144,16 +124,6 @@ class SLiC(Objective):
 
     Source: Zhao et al. 2023 (arXiv 2305.10425) with the log-ratios of Liu et al. 2023 (RSO, arXiv 2309.06657).
     """
-
-    beta: float | Tensor
-
-    def __post_init__(self) -> None:
-        check_hyper("beta", self.beta)
-
-    @property
-    def betas(self) -> tuple[float | Tensor, float | Tensor]:
-        """Return beta twice."""
-        return self.beta, self.beta
 
     @property
     def only_margin(self) -> bool:
