@@ -92,24 +92,24 @@ class Chunk:
                     total = gradient.view_as(log_prob)
                     total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
             else:
-                by_logit, by_term = self._terms(state, passed, log_prob, weighted)
-                gradient = by_term[:, 0] + by_term[:, 1]
+                by_logit = self._by_logit(log_prob, weighted)
+                # One reverse pass of the sum: what is recorded of the terms then never changes the run.
+                gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True))[:, 0]
             last = step == steps
             update = torch.zeros_like(state) if last else self.optimizer.update(gradient, memory, step + 1)
             if recording:
                 if "parameters" in tape:
                     tape["parameters"][row] = state
                 if "parameter_cosine" in tape:
-                    if batch in (0, len(self.problem.preferences)):
-                        measured = by_logit, by_term
-                    else:  # the record speaks of the whole loss, as all else in it does
-                        whole = push * self.problem.preferences.weight.to(push).repeat(2)
-                        measured = self._terms(state, passed, log_prob, whole)
-                    scale = measured[0].abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
+                    whole = by_logit
+                    if batch not in (0, len(self.problem.preferences)):  # the record speaks of the whole loss
+                        whole = self._by_logit(log_prob, push * self.problem.preferences.weight.to(push).repeat(2))
+                    scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
-                        measured[1], scale
+                        self.policy.pullback(state, passed, whole), scale
                     )
                 if "predicted_change" in tape:
+                    by_term = self.policy.pullback(state, passed, by_logit)
                     changes = self._changes(state, passed, log_prob, by_term, update)
                     tape["predicted_change"][row], tape["linear_change"][row] = changes[:, :2], changes[:, 2]
             state.add_(update)
@@ -142,11 +142,10 @@ class Chunk:
             )
         return reference.flatten(1)
 
-    def _terms(self, state: Tensor, passed: Any, log_prob: Tensor, weighted: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of the chosen and the rejected term in logit space and in parameter space."""
+    def _by_logit(self, log_prob: Tensor, weighted: Tensor) -> Tensor:
+        """Return the gradients of the chosen and the rejected term in logit space, [run, term, prompt, response]."""
         table = weight_table(weighted, self.flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
-        by_logit = logit_gradient(log_prob[:, None], table)
-        return by_logit, self.policy.pullback(state, passed, by_logit)
+        return logit_gradient(log_prob[:, None], table)
 
     def _changes(self, state: Tensor, passed: Any, log_prob: Tensor, by_term: Tensor, update: Tensor) -> Tensor:
         """Return first-order changes of log pi: by a plain step along either term, and by the actual update."""
