@@ -27,11 +27,13 @@ COMPUTE = (
     "optimizers",
     "estimators",
     "references",
+    "theory",
+    "predictors",
     "training",
 )
 RECORD = ("trajectory", "metrics", "intervals", "properties")
 SHOW = ("plots", "explorer")
-DESK = ("experiments", "store", "claims", "peers", "doctor", "cli", "__main__")
+DESK = ("experiments", "store", "scoreboard", "claims", "peers", "doctor", "cli", "__main__")
 
 SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),
