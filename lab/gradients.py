@@ -21,22 +21,12 @@ import torch
 from torch import Tensor
 
 from lab.objectives import Objective, PairLogProbs
+from lab.objectives.view import pick_pairs
 from lab.policies import Policy
 from lab.preferences import Preferences
 
 SPACES = ("log_probability", "probability", "logit", "parameter")
 TERMS = ("chosen", "rejected")
-
-
-def pick_pairs(table: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
-    """Pick the chosen and the rejected entries, each [run, ..., pair], out of a table [run, ..., prompt * response].
-
-    Args:
-        table: any value of each prompt and response, such as log-probabilities.
-        flat: `Preferences.flat`, [2 * pair].
-    """
-    chosen, rejected = table.index_select(-1, flat).tensor_split(2, -1)
-    return chosen, rejected
 
 
 def weight_table(weighted: Tensor, flat: Tensor, size: int) -> Tensor:

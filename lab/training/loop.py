@@ -17,11 +17,11 @@ from lab.gradients import (
     weight_table,
 )
 from lab.objectives import Objective, PairLogProbs
+from lab.objectives.view import PairView
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.training.batches import pair_weights
-from lab.training.pairs import PairView
 from lab.training.recording import Record, blank_tape
 
 CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device

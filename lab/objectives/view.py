@@ -7,9 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.gradients import pick_pairs
-from lab.objectives import PairLogProbs
+from lab.objectives.base import PairLogProbs
 from lab.problems import Problem
+
+
+def pick_pairs(table: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Pick the chosen and the rejected entries, each [run, ..., pair], out of a table [run, ..., prompt * response].
+
+    Args:
+        table: any value of each prompt and response, such as log-probabilities.
+        flat: `Preferences.flat`, [2 * pair].
+    """
+    chosen, rejected = table.index_select(-1, flat).tensor_split(2, -1)
+    return chosen, rejected
 
 
 @dataclass(frozen=True)
