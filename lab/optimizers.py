@@ -92,7 +92,7 @@ class Adam(Optimizer):
         lr: learning rate, > 0; a number or one a run, [run].
         beta1: decay of m.
         beta2: decay of v.
-        eps: added to the root, in the gradient's unit.
+        eps: added to the root, in the gradient's unit, > 0; a number or one a run, [run].
 
     Source: Kingma & Ba 2015 (arXiv 1412.6980), algorithm 1; defaults as in torch.optim.Adam.
     """
@@ -100,7 +100,7 @@ class Adam(Optimizer):
     lr: float | Tensor
     beta1: float = 0.9
     beta2: float = 0.999
-    eps: float = 1e-8
+    eps: float | Tensor = 1e-8
 
     def __post_init__(self) -> None:
         check_hyper("lr", self.lr)
@@ -118,6 +118,7 @@ class Adam(Optimizer):
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         correction = (1 - self.beta2**step) ** 0.5  # applied to eps and rate, which are fewer numbers than v
-        root = square.sqrt().add_(self.eps * correction)
+        eps = self.eps.to(gradient).view(-1, 1) if isinstance(self.eps, Tensor) and self.eps.ndim else self.eps
+        root = square.sqrt().add_(eps * correction)
         rate = self.learning_rate(gradient) * (correction / (self.beta1**step - 1))  # negative: a descent direction
         return torch.div(mean, root, out=root).mul_(rate)

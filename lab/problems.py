@@ -25,16 +25,19 @@ class Problem:
         target_log_prob: log-probabilities in nats that the reference policy is to have, [run, prompt, response].
         seeds: the seed of each run, [run]; every draw of a run depends on its seed alone.
         lengths: tokens of each response, [prompt, response], for objectives that average over them; None means 1.
+        reward: the true reward r(x, y), [run, prompt, response]; None where there is none. It only judges a policy.
 
     Raises:
         ValueError: if a distribution does not sum to 1 to 1e-9, is not finite, a pair is out of range, the number of
-            seeds differs from the number of runs, or a length is not above 0.
+            seeds differs from the number of runs, a length is not above 0, or rewards are not finite or of another
+            shape than the distributions.
     """
 
     preferences: Preferences
     target_log_prob: Tensor
     seeds: tuple[int, ...]
     lengths: Tensor | None = None
+    reward: Tensor | None = None
 
     def __post_init__(self) -> None:
         target = self.target_log_prob
@@ -52,6 +55,7 @@ class Problem:
             raise ValueError(f"target probabilities sum to exp({worst:.3g}), not 1; normalise with log_softmax")
         self.preferences.check_within(self.prompts, self.responses)
         self._check_lengths()
+        self._check_reward()
 
     def _check_lengths(self) -> None:
         if self.lengths is None:
@@ -63,6 +67,15 @@ class Problem:
         if bool(bad.any()):
             raise ValueError(f"a response has length {float(self.lengths[bad][0]):g}; allowed are finite numbers above "
                              "0: count its tokens, the end of the sequence included")  # fmt: skip
+
+    def _check_reward(self) -> None:
+        if self.reward is None:
+            return
+        if self.reward.shape != self.target_log_prob.shape:
+            raise ValueError(f"reward has shape {tuple(self.reward.shape)}; allowed is [run, prompt, response], here "
+                             f"{tuple(self.target_log_prob.shape)}")  # fmt: skip
+        if not bool(torch.isfinite(self.reward).all()):
+            raise ValueError("reward holds NaN or infinity; all must be finite: correct it")
 
     @property
     def runs(self) -> int:

@@ -20,6 +20,7 @@ COMPUTE = (
     "threads",
     "randomness",
     "preferences",
+    "rewards",
     "problems",
     "policies",
     "objectives",

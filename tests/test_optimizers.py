@@ -23,6 +23,7 @@ OPTIMIZERS = {
     "adam": lab.Adam(0.01),
     "adam per run": lab.Adam(RATES),
     "adam of other decays": lab.Adam(RATES, beta1=0.3, beta2=0.5, eps=1e-3),
+    "adam of one eps a run": lab.Adam(RATES, eps=torch.tensor([1e-8, 1e-3, 1.0], dtype=torch.float64)),
     "adam without momentum": lab.Adam(0.01, beta1=0.0),
 }
 
@@ -35,7 +36,7 @@ def theirs(optimizer, parameters: torch.Tensor, run: int) -> torch.optim.Optimiz
         case lab.Momentum():
             return torch.optim.SGD([parameters], lr=rate, momentum=float(plain.one(optimizer.momentum, run)))
     betas = (optimizer.beta1, optimizer.beta2)
-    return torch.optim.Adam([parameters], lr=rate, betas=betas, eps=optimizer.eps, foreach=False)
+    return torch.optim.Adam([parameters], lr=rate, betas=betas, eps=float(plain.one(optimizer.eps, run)), foreach=False)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-9], ids=["gradients near 1", "gradients below eps"])

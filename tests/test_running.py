@@ -43,6 +43,7 @@ BATCHED = [
     ("tabular s1 dpo adam {}", "lr", [1e-3, 0.1]),
     ("mlp s1 dpo adam width=8 {}", "lr", [1e-4, 1e-3]),
     ("loglinear s1 dpo momentum lr=0.1 {}", "momentum", [0, 0.5, 0.9]),
+    ("mlp s1 dpo adam lr=1e-3 width=8 {}", "eps", [1e-8, 0.01]),
     ("tabular s3 dpo sgd lr=1 {}", "on", [0.3, 0.6]),
     ("tabular s3 dpo sgd lr=1 {}", "off", [1e-6, 0.1]),
     ("loglinear s1 dpo sgd lr=1 {}", "overlap", [-1, 0, 0.7]),

@@ -48,6 +48,7 @@ class Experiment:
         optimizer: sgd, momentum, adam.
         lr: Learning rate, above 0.
         momentum: Decay of the momentum, in [0, 1).
+        eps: What Adam adds to the root of its mean square, above 0.
         steps: Number of updates.
         seeds: Number of seeds.
         seed: The first seed.
@@ -60,6 +61,7 @@ class Experiment:
         on: Start probability called on-policy, shared by the pairs of a prompt.
         off: Start probability called off-policy, shared by the pairs of a prompt.
         spread: drawn, even: how the rest is spread over the unseen responses.
+        truth: none, normal: the true reward that judges the policy.
         width: Hidden width of an mlp.
         activation: relu, tanh, of an mlp.
         features: Number of features of a loglinear policy.
@@ -99,6 +101,7 @@ class Experiment:
     optimizer: tuple[str, ...]
     lr: tuple[float, ...]
     momentum: tuple[float, ...] = (0.9,)
+    eps: tuple[float, ...] = (1e-8,)
     steps: tuple[int, ...]
     seeds: tuple[int, ...] = (24,)
     seed: tuple[int, ...] = (0,)
@@ -111,6 +114,7 @@ class Experiment:
     on: tuple[float, ...] = (0.45,)
     off: tuple[float, ...] = (0.02,)
     spread: tuple[str, ...] = ("drawn",)
+    truth: tuple[str, ...] = ("none",)
     width: tuple[int, ...] = (64,)
     activation: tuple[str, ...] = ("relu",)
     features: tuple[int, ...] = (16,)

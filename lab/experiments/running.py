@@ -20,6 +20,7 @@ from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import MLP, LogLinear, Policy, Tabular
 from lab.preferences import Preferences
 from lab.problems import Problem, scenario_problem
+from lab.rewards import normal_rewards
 from lab.training import NonFiniteError, Record, check_device, train
 
 
@@ -98,6 +99,8 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
     lengths = (experiment.value("chosen_length"), experiment.value("rejected_length"))
     if lengths != (1, 1):
         problem = replace(problem, lengths=_lengths(pairs, sizes, lengths))
+    if experiment.value("truth") == "normal":
+        problem = replace(problem, reward=normal_rewards(pairs, *sizes, seeds=problem.seeds))
     return (
         problem,
         _policy(experiment, problem, hyper),
@@ -178,7 +181,7 @@ def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -
         case "momentum":
             return Momentum(hyper("lr"), hyper("momentum"))
         case "adam":
-            return Adam(hyper("lr"))
+            return Adam(hyper("lr"), eps=hyper("eps"))
         case other:
             raise ValueError(f"no optimiser is built for the word {other!r}; add it to lab.experiments.running")
 

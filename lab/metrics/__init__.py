@@ -30,6 +30,7 @@ from lab.metrics.pairs import (
 )
 from lab.metrics.probabilities import (
     entropy,
+    expected_reward,
     kl_from_reference,
     log_ratio,
     log_unseen_mass,
@@ -49,6 +50,7 @@ __all__ = [
     "chosen_per_rejected_nat",
     "chosen_prob",
     "entropy",
+    "expected_reward",
     "flow_time",
     "gainers",
     "gradient_cosine",

@@ -145,6 +145,30 @@ def kl_from_reference(ds: xr.Dataset) -> xr.DataArray:
     return label(divergence, "kl_from_reference", "KL from the reference", "nats")
 
 
+def expected_reward(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the true reward that the policy earns.
+
+    Σ_y π(y|x) r(x, y)
+
+    Args:
+        ds: A record with a true reward.
+
+    Returns:
+        [..., step, prompt] in the unit of the reward, unreduced.
+
+    Raises:
+        ValueError: If the record has no true reward.
+
+    Source: Rafailov et al. 2023, section 3; tests/test_rewards.py.
+    """
+    if "reward" not in ds:
+        raise ValueError(
+            "the record has no true reward: its problem has none. Run the experiment with truth=normal, or train a "
+            "Problem with a reward."
+        )
+    return label(_expectation(ds, ds["reward"]), "expected_reward", "expected true reward", "1")
+
+
 def _expectation(ds: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
     probability = exp(ds["log_prob"])
     # A response of probability 0 has log-probability -inf and adds nothing; NaN stays NaN.

@@ -106,10 +106,12 @@ def train(
     tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
     for name, beta in zip(("beta_chosen", "beta_rejected"), objective.betas, strict=True):
         tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs)
+    if problem.reward is not None:
+        tape["reward"] = problem.reward
     pairs = problem.preferences
 
     def assemble(rows: int) -> Any:
-        kept = {n: v if n.startswith(("beta", "reference")) else v[:, :rows] for n, v in tape.items()}
+        kept = {n: v if n.startswith(("beta", "reference", "reward")) else v[:, :rows] for n, v in tape.items()}
         return trajectory.assemble(
             arrays={name: value.numpy() for name, value in kept.items()},
             axes=axes,
