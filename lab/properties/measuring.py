@@ -8,12 +8,11 @@ import xarray as xr
 from lab import metrics
 from lab.intervals import interval_over_seeds
 from lab.properties.audit import audit
-from lab.properties.curves import crossing, extreme_position, turning_point
+from lab.properties.definitions import NAMES, by_step
 from lab.properties.findings import ABSENT, INCONCLUSIVE, PRESENT, Finding, Properties, Thresholds
 from lab.properties.sentences import describe
 from lab.trajectory import RESERVED
 
-NAMES = ("drop", "degradation", "dispersion")
 # Median, lower and upper end of each number over seeds.
 COLUMNS = {
     "value": ("value", "low", "high"),
@@ -93,7 +92,7 @@ def verdicts(ds: xr.Dataset, *, thresholds: Thresholds | None = None, level: flo
     table["threshold"] = "property", [getattr(limits, name) for name in NAMES]
     table["n"] = ds.sizes["seed"]
     table["chosen_gradient_left"] = interval_over_seeds(_chosen_gradient_left(ds), level)[0]
-    table["verdict"] = _decide(table)
+    table["verdict"] = decide(table)
     table["sentence"] = _sentences(table, level)
     return table
 
@@ -112,52 +111,22 @@ def by_seed(ds: xr.Dataset, *, thresholds: Thresholds | None = None) -> xr.Datas
     Source: own definition; tests/test_properties.py.
     """
     limits = thresholds or Thresholds()
-    parts = [_drop(ds, limits.drop), _degradation(ds), _dispersion(ds)]
-    names = xr.DataArray(list(NAMES), dims="property", name="property")
-    return xr.concat([part.drop_vars("step", errors="ignore") for part in parts], names)
+    return by_step(ds, threshold=limits.drop).isel(step=-1, drop=True)
 
 
-def _drop(ds: xr.Dataset, threshold: float) -> xr.Dataset:
-    chosen, rejected = metrics.chosen_log_prob(ds), metrics.rejected_log_prob(ds)
-    rise = (chosen - chosen.isel(step=0, drop=True)).clip(min=0)
-    excess = metrics.over_pairs(rejected.isel(step=0, drop=True) - rejected - rise, ds)
-    value = excess.isel(step=-1, drop=True)
-    none = xr.full_like(value, np.nan)
-    return xr.Dataset(
-        {"value": value, "turning": crossing(excess, threshold), "loss_change": none, "above_start": none}
-    )
+def decide(table: xr.Dataset) -> xr.DataArray:
+    """Decide each verdict from the intervals of the number and of its conditions.
 
+    Present: every interval on its right side. Absent: one of them on the wrong side. Otherwise inconclusive.
 
-def _degradation(ds: xr.Dataset) -> xr.Dataset:
-    chosen, loss = metrics.over_pairs(metrics.chosen_prob(ds), ds), metrics.total_loss(ds)
-    peak = extreme_position(chosen, "max")
-    fall = chosen.isel(step=peak) - chosen.isel(step=-1)
-    return xr.Dataset(
-        {
-            "value": fall,
-            "turning": turning_point(chosen, extremum="max"),
-            "loss_change": loss.isel(step=-1) - loss.isel(step=peak),
-            "above_start": xr.full_like(fall, np.nan),
-        },
-    )
+    Args:
+        table: low, high, threshold, and loss_low, loss_high, above_start_low, above_start_high, NaN for no condition.
 
+    Returns:
+        The words, of the table's dimensions.
 
-def _dispersion(ds: xr.Dataset) -> xr.Dataset:
-    unseen, loss = metrics.over_prompts(metrics.unseen_mass(ds), ds), metrics.total_loss(ds)
-    least = extreme_position(unseen, "min")
-    last = unseen.isel(step=-1)
-    return xr.Dataset(
-        {
-            "value": last - unseen.isel(step=least),
-            "turning": turning_point(unseen, extremum="min"),
-            "loss_change": loss.isel(step=-1) - loss.isel(step=least),
-            "above_start": last - unseen.isel(step=0),
-        }
-    )
-
-
-def _decide(table: xr.Dataset) -> xr.DataArray:
-    """Present: every interval on its right side. Absent: one of them on the wrong side. A NaN condition is none."""
+    Source: own definition; tests/test_properties.py.
+    """
     holds = (table["low"] > table["threshold"]) & ~(table["loss_high"] >= 0) & ~(table["above_start_low"] <= 0)
     fails = (table["high"] < table["threshold"]) | (table["loss_low"] >= 0) | (table["above_start_high"] <= 0)
     return xr.where(holds, PRESENT, xr.where(fails, ABSENT, INCONCLUSIVE))
