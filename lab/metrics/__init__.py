@@ -1,5 +1,6 @@
 """Quantities of a record: each formula once, a dataset in and a labelled array out."""
 
+from lab.metrics.fronts import front_frequency, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
     gradient_cosine,
@@ -40,6 +41,7 @@ from lab.metrics.probabilities import (
 )
 from lab.metrics.pushes import log_push_ratio, remaining_push, total_push
 from lab.metrics.steps import chosen_per_rejected_nat
+from lab.metrics.stopping import patience_stop
 
 __all__ = [
     "KINDS",
@@ -52,6 +54,7 @@ __all__ = [
     "entropy",
     "expected_reward",
     "flow_time",
+    "front_frequency",
     "gainers",
     "gradient_cosine",
     "gradient_log_norm",
@@ -66,9 +69,11 @@ __all__ = [
     "margin",
     "mass_by_kind",
     "mass_gain",
+    "non_dominated",
     "over_pairs",
     "over_prompts",
     "pair_gradient_log_magnitude",
+    "patience_stop",
     "prob",
     "reference_chosen_log_prob",
     "reference_rejected_log_prob",
