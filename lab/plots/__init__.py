@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lab.plots.heatmaps import heat_map, outline
     from lab.plots.labels import end_label, end_labels
     from lab.plots.panels import panel, power, powers_of_ten, same_limits, share_labels
+    from lab.plots.phase_maps import exact_curve, phase_bar, phase_map
+    from lab.plots.phases import Phases, map_over_seeds, phase_table
     from lab.plots.roles import (
         CHOSEN,
         FAMILIES,
@@ -41,6 +43,8 @@ _HOMES = {
     "heatmaps": ("heat_map", "outline"),
     "labels": ("end_label", "end_labels"),
     "panels": ("panel", "power", "powers_of_ten", "same_limits", "share_labels"),
+    "phase_maps": ("exact_curve", "phase_bar", "phase_map"),
+    "phases": ("Phases", "map_over_seeds", "phase_table"),
     "roles": (
         "CHOSEN", "FAMILIES", "KINDS", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED", "RESPONSES",
         "SCENARIOS", "UNSEEN", "Role", "role",
@@ -53,9 +57,10 @@ _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CHOSEN", "CONTEXTS", "FAMILIES", "KINDS", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED",
-    "RESPONSES", "SCENARIOS", "STYLE_FILE", "UNSEEN", "Role", "Summary", "arrows", "bars", "cell_map", "context",
-    "curve", "end_label", "end_labels", "heat_map", "level", "moment", "outline", "over_seeds", "panel", "path",
-    "power", "powers_of_ten", "role", "same_limits", "share_labels", "style", "surface", "table",
+    "RESPONSES", "SCENARIOS", "STYLE_FILE", "UNSEEN", "Phases", "Role", "Summary", "arrows", "bars", "cell_map",
+    "context", "curve", "end_label", "end_labels", "exact_curve", "heat_map", "level", "map_over_seeds", "moment",
+    "outline", "over_seeds", "panel", "path", "phase_bar", "phase_map", "phase_table", "power", "powers_of_ten",
+    "role", "same_limits", "share_labels", "style", "surface", "table",
 ]  # fmt: skip
 
 
