@@ -60,6 +60,13 @@ def test_many_lines_are_counted_and_not_listed():
     assert LINE in foot and "and 2 more" in foot
 
 
+def test_a_long_axis_is_shortened_at_the_foot_and_a_short_one_is_not():
+    betas, rates = ",".join(f"{0.01 * k:g}" for k in range(1, 65)), "1e-3,2e-3,4e-3"
+    line = LINE.replace("beta=0.1", f"beta={betas}").replace("1e-3", rates)
+    foot = texts(Page("Title", {"dpo": line}).grid()[0])[1].get_text().replace("\n", " ")
+    assert f"mlp s1 dpo beta=0.01,…,0.64 (64 values) adam lr={rates} steps=500 seeds=24" in foot
+
+
 def test_quick_is_printed_across_quick_figures_only():
     quick, full = (Page("Title", {"dpo": LINE}, quick=quick).grid()[0] for quick in (True, False))
     assert "QUICK" in [text.get_text() for text in quick.texts]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY = "#6a6a6a"
+MOST_VALUES = 8  # of an axis, in the line at the foot
 SLACK = 0.98  # letters fitted to pixels may run a little wider than their outlines
 Share = bool | Literal["none", "all", "row", "col"]
 
@@ -147,9 +148,26 @@ class Page:
 
     def _foot(self, note: str) -> str:
         lines = list(dict.fromkeys(self.lines.values()))
-        shown = lines[0] if len(lines) == 1 else f"{lines[0]}  and {len(lines) - 1} more"
+        shown = short(lines[0]) if len(lines) == 1 else f"{short(lines[0])}  and {len(lines) - 1} more"
         quick = "QUICK: few seeds, not for citing" if self.quick else ""
         return "   ·   ".join(part for part in (quick, shown, note) if part)
+
+
+def short(line: str) -> str:
+    """Shorten an experiment line for print: an axis of more than MOST_VALUES values keeps its ends and their number.
+
+    Args:
+        line: The experiment line; provenance and data keep it whole.
+
+    Returns:
+        Such as "mlp s1 dpo beta=0.01,…,10 (64 values) adam lr=1e-3 steps=500 seeds=8".
+    """
+    words = []
+    for word in line.split(" "):
+        values = word.split(",")
+        many = len(values) > MOST_VALUES
+        words.append(f"{values[0]},…,{values[-1]} ({len(values)} values)" if many else word)
+    return " ".join(words)
 
 
 def wrap(text: str, *, size: float, weight: str, width: float) -> list[str]:
