@@ -24,6 +24,7 @@ COMPUTE = (
     "problems",
     "policies",
     "objectives",
+    "optima",
     "gradients",
     "optimizers",
     "estimators",
