@@ -75,23 +75,36 @@ class Preferences:
         return mask.view(prompts, responses)
 
     @classmethod
-    def grid(cls, prompts: int, responses: int, pairs: int = 1) -> Preferences:
+    def grid(cls, prompts: int, responses: int, pairs: int = 1, *, roles: str = "mixed") -> Preferences:
         """Lay out `pairs` disjoint pairs for each prompt, shifted from prompt to prompt.
 
         Slot k of prompt x is response (x + k * stride) mod responses with stride = responses // (2 * pairs); even
         slots are chosen, odd slots rejected. In the paper's world (4 prompts, 10 responses, 1 pair) prompt x prefers
         response x to response x + 5, so no response is chosen for one prompt and rejected for another.
 
+        From prompt `stride` on the shift carries the chosen responses into what other prompts reject: their roles are
+        mixed. With kept roles it starts anew there, prompt x is laid out like prompt x mod stride, and a response that
+        one prompt chooses no prompt rejects.
+
+        Args:
+            prompts: number of prompts.
+            responses: number of responses of every prompt.
+            pairs: pairs of a prompt.
+            roles: "mixed" or "kept"; the same layout for up to `stride` prompts.
+
         Raises:
-            ValueError: if a prompt has fewer than 2 * pairs responses.
+            ValueError: if a prompt has fewer than 2 * pairs responses, or roles is another word.
         """
+        if roles not in ("mixed", "kept"):
+            raise ValueError(f"roles is {roles!r}; allowed are 'mixed' and 'kept'")
         if pairs < 1 or prompts < 1 or 2 * pairs > responses:
             raise ValueError(
                 f"{pairs} pairs for each of {prompts} prompts with {responses} responses; every pair needs two "
                 "responses of its own: raise responses to at least 2 * pairs or lower pairs (at least 1)"
             )
         stride = responses // (2 * pairs)
-        cells = [(x, (x + 2 * k * stride) % responses, (x + (2 * k + 1) * stride) % responses)
+        shift = [x % stride if roles == "kept" else x for x in range(prompts)]
+        cells = [(x, (shift[x] + 2 * k * stride) % responses, (shift[x] + (2 * k + 1) * stride) % responses)
                  for x in range(prompts) for k in range(pairs)]  # fmt: skip
         prompt, chosen, rejected = zip(*cells, strict=True)
         return cls(prompt, chosen, rejected)

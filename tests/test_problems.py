@@ -51,6 +51,23 @@ def test_the_papers_grid_is_the_one_described():
     assert GRID.chosen.tolist() == [0, 1, 2, 3] and GRID.rejected.tolist() == [5, 6, 7, 8]
 
 
+@given(prompts=st.integers(1, 30), pairs=st.integers(1, 3), spare=st.integers(0, 5))
+def test_with_kept_roles_no_response_is_chosen_here_and_rejected_there(prompts, pairs, spare):
+    responses = 2 * pairs + spare
+    kept = lab.Preferences.grid(prompts, responses, pairs, roles="kept")
+    assert not set(kept.chosen.tolist()) & set(kept.rejected.tolist())
+    assert len(kept) == prompts * pairs and kept.unseen(prompts, responses).sum(-1).tolist() == [spare] * prompts
+    few = min(prompts, responses // (2 * pairs))
+    mixed = lab.Preferences.grid(few, responses, pairs)
+    for name in ("prompt", "chosen", "rejected"):
+        assert getattr(kept, name)[: few * pairs].tolist() == getattr(mixed, name).tolist(), "alike for few prompts"
+
+
+def test_mixed_roles_are_chosen_for_some_prompts_and_rejected_for_as_many():
+    mixed = lab.Preferences.grid(20, 10)
+    assert mixed.chosen.bincount().tolist() == mixed.rejected.bincount().tolist() == [2] * 10
+
+
 def test_flat_places_and_the_unseen_mask_belong_together():
     pairs = lab.Preferences([0, 1], [2, 0], [1, 3])
     assert pairs.flat(4).tolist() == [2, 4, 1, 7]
@@ -154,6 +171,11 @@ def test_a_grid_that_does_not_fit_is_refused(pairs):
         ValueError, match=rf"{pairs} pairs for each of 4 prompts with 10 responses; .* at least 2 \* pairs"
     ):
         lab.Preferences.grid(4, 10, pairs)
+
+
+def test_an_unknown_word_for_the_roles_is_refused():
+    with pytest.raises(ValueError, match="roles is 'fixed'; allowed are 'mixed' and 'kept'"):
+        lab.Preferences.grid(4, 10, roles="fixed")
 
 
 @pytest.mark.parametrize(

@@ -164,11 +164,11 @@ def test_a_line_runs_like_its_parts_put_together_by_hand():
     """Several pairs a prompt, mini-batches, float32, a stride, everything kept, another world."""
     line = (
         "loglinear s2 flex beta=0.2 beta_rejected=0.05 sft_weight=0.1 momentum lr=0.05 momentum=0.5 steps=7 seeds=2 "
-        "seed=3 batch=2 every=3 keep=gradients+predictions+parameters prompts=3 responses=6 pairs=2 on=0.4 off=0.1 "
-        "spread=even features=5 overlap=0.3 dtype=float32"
+        "seed=3 batch=2 every=3 keep=gradients+predictions+parameters prompts=3 responses=6 pairs=2 roles=kept "
+        "on=0.4 off=0.1 spread=even features=5 overlap=0.3 dtype=float32"
     )
     record = lab.run(line)
-    pairs = lab.Preferences.grid(3, 6, 2)
+    pairs = lab.Preferences.grid(3, 6, 2, roles="kept")
     prob = torch.zeros(3, 6, dtype=torch.float64)
     prob[pairs.prompt, pairs.chosen], prob[pairs.prompt, pairs.rejected] = 0.05, 0.2
     prob[pairs.unseen(3, 6)] = 0.25

@@ -58,6 +58,7 @@ class Experiment:
         prompts: Number of prompts.
         responses: Number of responses of a prompt.
         pairs: Number of pairs of a prompt.
+        roles: mixed, kept: whether prompts may choose what others reject, where there are many.
         on: Start probability called on-policy, shared by the pairs of a prompt.
         off: Start probability called off-policy, shared by the pairs of a prompt.
         spread: drawn, even: how the rest is spread over the unseen responses.
@@ -111,6 +112,7 @@ class Experiment:
     prompts: tuple[int, ...] = (4,)
     responses: tuple[int, ...] = (10,)
     pairs: tuple[int, ...] = (1,)
+    roles: tuple[str, ...] = ("mixed",)
     on: tuple[float, ...] = (0.45,)
     off: tuple[float, ...] = (0.02,)
     spread: tuple[str, ...] = ("drawn",)

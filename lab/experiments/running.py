@@ -86,7 +86,7 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
         return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)
 
     sizes: tuple[int, int] = (experiment.value("prompts"), experiment.value("responses"))
-    pairs = Preferences.grid(*sizes, experiment.value("pairs"))
+    pairs = Preferences.grid(*sizes, experiment.value("pairs"), roles=experiment.value("roles"))
     problem = scenario_problem(
         pairs,
         *sizes,

@@ -161,6 +161,8 @@ WORDS: dict[str, Word] = {
     "prompts": Word("number of prompts", "whole", (4,), low=1),
     "responses": Word("responses of a prompt", "whole", (10,), low=3),
     "pairs": Word("pairs of a prompt", "whole", (1,), low=1),
+    "roles": Word("whether a response keeps to being chosen or rejected over all prompts", "choice", ("mixed",),
+                  ("mixed", "kept"), sweep="looped"),
     "on": Word(
         "start probability called on-policy", "real", (0.45,), low=0, high=1, open_low=True, open_high=True,
         sweep="batched",
