@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -121,6 +121,117 @@ def interval(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return value, float(ends.low), float(ends.high)
+
+
+def rank_correlations(
+    predictors: xr.Dataset,
+    outcomes: xr.Dataset,
+    *,
+    within: Sequence[str] = (),
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Correlate the ranks of every predictor with those of every outcome, with percentile bootstrap intervals.
+
+    Spearman's ρ over all dimensions but `within`; its mean over the cells of `within`
+
+    Whole seeds are resampled, with everything that belongs to them: pairs of one problem share its draws, and so do
+    settings of one seed. Ranks are taken anew in every resample. Values that differ by rounding alone (1e-9) are tied.
+    An entry whose outcome is NaN is left out; so is a cell in which the predictor or the outcome takes one value only.
+
+    Args:
+        predictors: Any number of variables [..., seed, ...].
+        outcomes: Any number of variables of the same dimensions and coordinates.
+        within: Dimensions that are held fixed: a correlation for each of their cells, then the mean. None of them pools
+            all settings, whose differences then count too.
+        level: Probability that the interval is to cover.
+        resamples: Number of resamples.
+        seed: Seed of the resampling.
+
+    Returns:
+        [predictor, outcome]: `value`, `low`, `high` in [-1, 1], NaN where no cell counts, and `cells`, how many count.
+
+    Raises:
+        ValueError: If there is no dimension `seed`, `within` names it or a dimension that is not there, or level or
+            resamples is out of range.
+
+    Source: Spearman 1904; tests/test_intervals_ranks.py holds it to scipy.stats.spearmanr resample by resample.
+    """
+    _check(level, resamples)
+    x, y = (each.to_dataarray("variable") for each in (predictors, outcomes))
+    if "seed" not in x.dims or "seed" in within or not set(within) <= set(x.dims):
+        dims = [dim for dim in x.dims if dim != "variable"]
+        raise ValueError(
+            f"within is {list(within)} and the dimensions are {dims}; 'seed' must be among the dimensions and not in "
+            "within, which holds some of the others"
+        )
+    x, y = xr.align(x, y, join="exact", exclude=["variable"])
+    rest = [dim for dim in x.dims if dim not in ("variable", "seed", *within)]
+    order = ("variable", *within, "seed", *rest)
+    shape = (int(np.prod([x.sizes[dim] for dim in within], dtype=int)), x.sizes["seed"], -1)
+    first, second = (np.asarray(a.transpose(*order).values, np.float64).reshape(len(a), *shape) for a in (x, y))
+    drawn = np.random.default_rng(seed).integers(0, shape[1], (resamples, shape[1]))
+    # The first row is the sample itself: every seed once.
+    counts = np.vstack([np.ones(shape[1]), *([np.bincount(row, minlength=shape[1])] for row in drawn)])
+    cells = np.stack(
+        [_cell_correlations(first[:, cell], second[:, cell], counts) for cell in range(shape[0])], -1
+    )  # [resample, predictor, outcome, cell]
+    counted = np.isfinite(cells[0])
+    cells = np.where(counted, cells, np.nan)
+    present = np.isfinite(cells)
+    with np.errstate(invalid="ignore"):
+        rho = np.where(present, cells, 0).sum(-1) / present.sum(-1)
+    ends = np.full((2, *rho.shape[1:]), np.nan)
+    known = counted.any(-1)
+    ends[:, known] = np.nanquantile(rho[1:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    table = {"value": rho[0], "low": ends[0], "high": ends[1], "cells": counted.sum(-1)}
+    return xr.Dataset(
+        {name: (("predictor", "outcome"), values) for name, values in table.items()},
+        {"predictor": list(predictors.data_vars), "outcome": list(outcomes.data_vars)},
+    )
+
+
+def _cell_correlations(first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Correlate [predictor, seed, entry] with [outcome, seed, entry] in every resample: [resample, predictor, outcome].
+
+    `counts` [resample, seed] says how often each seed was drawn.
+    """
+    rho = np.full((len(counts), len(first), len(second)), np.nan)
+    entries = first[0].size
+    missing = np.isnan(second).reshape(len(second), entries)
+    for pattern in np.unique(missing, axis=0):
+        these = np.flatnonzero((missing == pattern).all(1))
+        there = np.flatnonzero(~pattern)
+        usable = np.flatnonzero(~np.isnan(first.reshape(len(first), entries)[:, there]).any(1))
+        if not there.size or not usable.size:
+            continue
+        x, y = (
+            first.reshape(len(first), entries)[usable][:, there],
+            second.reshape(len(second), entries)[these][:, there],
+        )
+        for rows in np.array_split(np.arange(len(counts)), 1 + len(counts) * there.size // 400_000):
+            weight = np.repeat(counts[rows], first.shape[2], axis=1)[:, there]
+            a, b = (np.stack([_centred_ranks(each, weight) for each in array], 1) for array in (x, y))
+            heavy = a * weight[:, None]
+            size = np.sqrt((heavy * a).sum(-1))[:, :, None] * np.sqrt((b * b * weight[:, None]).sum(-1))[:, None]
+            product = heavy @ b.swapaxes(1, 2)
+            rho[np.ix_(rows, usable, these)] = np.divide(
+                product, size, out=np.full_like(product, np.nan), where=size > 0
+            )
+    return rho
+
+
+def _centred_ranks(values: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Rank values [entry] that occur `weight` times [resample, entry]: mean ranks of ties, less the mean of all."""
+    order = np.argsort(values, kind="stable")
+    group = np.concatenate([[0], np.cumsum(np.diff(values[order]) > 1e-9)])
+    last = np.flatnonzero(np.append(np.diff(group) > 0, True))
+    upto = np.cumsum(weight[:, order], axis=1)[:, last]
+    middle = 0.5 * (upto + np.hstack([np.zeros((len(upto), 1)), upto[:, :-1]])) - 0.5 * upto[:, -1:]
+    ranks = np.empty_like(weight)
+    ranks[:, order] = middle[:, group]
+    return ranks
 
 
 def _check(level: float, resamples: int) -> None:
