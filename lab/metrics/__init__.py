@@ -1,7 +1,7 @@
 """Quantities of a record: each formula once, a dataset in and a labelled array out."""
 
-from lab.metrics.fronts import front_frequency, non_dominated
 from lab.metrics.falls import fall_from_peak, fall_from_start
+from lab.metrics.fronts import front_frequency, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
     gradient_cosine,
