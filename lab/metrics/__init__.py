@@ -41,12 +41,14 @@ from lab.metrics.probabilities import (
     unseen_mass,
 )
 from lab.metrics.pushes import log_push_ratio, remaining_push, total_push
+from lab.metrics.running import below_peak, running_mean
 from lab.metrics.steps import chosen_per_rejected_nat
 from lab.metrics.stopping import patience_stop
 
 __all__ = [
     "KINDS",
     "accuracy",
+    "below_peak",
     "chosen_implicit_reward",
     "chosen_log_prob",
     "chosen_log_ratio",
@@ -86,6 +88,7 @@ __all__ = [
     "rejected_prob",
     "remaining_push",
     "response_kind",
+    "running_mean",
     "step_change",
     "total_loss",
     "total_push",
