@@ -122,6 +122,8 @@ def test_one_bar_explains_several_maps_with_the_same_limits(axes):
     bar = plots.phase_bar([axes, other], label="fall (nats)", threshold=0.1)
     assert bar.ax.get_ylabel() == "fall (nats)" and bar.ax.get_ylim() == pytest.approx((0.01, 1))
     assert bar.ax.get_yscale() == "log" and list(bar.ax.lines[-1].get_ydata()) == [0.1, 0.1]
+    lying = plots.phase_bar(axes, label="fall (nats)", threshold=0.1, location="bottom")
+    assert lying.ax.get_xlabel() == "fall (nats)" and list(lying.ax.lines[-1].get_xdata()) == [0.1, 0.1]
     third = axes.figure.add_subplot()
     plots.phase_map(cells(plane()), third)
     with pytest.raises(ValueError, match="cannot share a bar; give phase_map the same limits for all"):

@@ -80,13 +80,16 @@ def phase_map(
     return ax
 
 
-def phase_bar(axes: Axes | Iterable[Axes], *, label: str, threshold: float | None = None) -> Colorbar:
+def phase_bar(
+    axes: Axes | Iterable[Axes], *, label: str, threshold: float | None = None, location: str = "right"
+) -> Colorbar:
     """Draw the colour bar of one map, or of several that share their limits.
 
     Args:
         axes: The maps; the bar explains the first and stands beside all.
         label: What the shades mean, with the unit.
         threshold: Where a line crosses the bar, as in the map.
+        location: Side of the maps on which it stands: right, bottom, left or top.
 
     Returns:
         The colour bar.
@@ -101,11 +104,12 @@ def phase_bar(axes: Axes | Iterable[Axes], *, label: str, threshold: float | Non
         raise ValueError(f"maps with limits {ranges} cannot share a bar; give phase_map the same limits for all.")
     figure = panels[0].get_figure()
     assert figure is not None
-    bar = figure.colorbar(meshes[0], ax=panels, label=label, pad=0.02, aspect=26, fraction=0.05)
+    bar = figure.colorbar(meshes[0], ax=panels, label=label, location=location, pad=0.02, aspect=26, fraction=0.05)
     bar.outline.set_visible(False)
     bar.ax.minorticks_off()
     if threshold is not None:
-        bar.ax.axhline(threshold, color="black", linewidth=1.2)
+        across = bar.ax.axhline if bar.orientation == "vertical" else bar.ax.axvline
+        across(threshold, color="black", linewidth=1.2)
     return bar
 
 
