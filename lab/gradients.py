@@ -163,7 +163,7 @@ def decompose(
     reference = reference_log_prob.flatten(1).to(log_prob)
     pairs = PairLogProbs(*pick_pairs(log_prob.flatten(1), flat), *pick_pairs(reference, flat))
     weights = torch.stack(objective.response_weights(pairs), 1)
-    weighted = (weights * preferences.weight.to(log_prob)).flatten(1)
+    weighted = weights.flatten(1) * preferences.of_terms(log_prob)
     table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
     gradient = logit_gradient(log_prob[:, None], table)
     return Decomposition(log_prob, weights, table, gradient, policy.pullback(parameters, memory, gradient))

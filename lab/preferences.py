@@ -20,7 +20,8 @@ class Preferences:
         prompt: prompt of each pair, [pair] integers from 0.
         chosen: chosen response of each pair, [pair] integers from 0.
         rejected: rejected response of each pair, [pair] integers from 0.
-        weight: non-negative weight of each pair, [pair]; None means equal weights.
+        weight: non-negative weight of each pair, [pair], or of each run's pairs, [run, pair], where runs have data of
+            their own; None means equal weights.
 
     Raises:
         ValueError: for an empty list, unequal lengths, chosen equal to rejected, negative indices, or weights that
@@ -37,17 +38,28 @@ class Preferences:
         prompt: Sequence[int] | Tensor,
         chosen: Sequence[int] | Tensor,
         rejected: Sequence[int] | Tensor,
-        weight: Sequence[float] | Tensor | None = None,
+        weight: Sequence[float] | Sequence[Sequence[float]] | Tensor | None = None,
     ) -> None:
         prompt, chosen, rejected = (_indices(values) for values in (prompt, chosen, rejected))
         weight = torch.as_tensor([1.0] * len(prompt) if weight is None else weight, dtype=torch.float64, device="cpu")
         _check(prompt, chosen, rejected, weight)
         for name, value in (("prompt", prompt), ("chosen", chosen), ("rejected", rejected)):
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "weight", weight / weight.sum())
+        object.__setattr__(self, "weight", weight / weight.sum(-1, keepdim=True))
 
     def __len__(self) -> int:
         return len(self.prompt)
+
+    def of_runs(self, rows: slice) -> Preferences:
+        """Return the pairs of some of the runs: themselves where all runs share their weights."""
+        return (
+            self if self.weight.ndim == 1 else Preferences(self.prompt, self.chosen, self.rejected, self.weight[rows])
+        )
+
+    def of_terms(self, like: Tensor) -> Tensor:
+        """Return the weights twice, for the chosen and for the rejected responses, [2 * pair] or [run, 2 * pair]."""
+        weight = self.weight.to(like)
+        return torch.cat((weight, weight), -1)
 
     def check_within(self, prompts: int, responses: int) -> None:
         """Raise ValueError unless every pair names a prompt below `prompts` and responses below `responses`."""
@@ -122,9 +134,11 @@ def _check(prompt: Tensor, chosen: Tensor, rejected: Tensor, weight: Tensor) -> 
         raise ValueError(
             "the list of pairs is empty; an objective needs at least one pair: give prompt, chosen and rejected"
         )
-    if weight.ndim != 1:
-        raise ValueError(f"pair weights have shape {tuple(weight.shape)}; give one number a pair, [pair]")
-    lengths = {"prompt": len(prompt), "chosen": len(chosen), "rejected": len(rejected), "weight": len(weight)}
+    if weight.ndim not in (1, 2):
+        raise ValueError(
+            f"pair weights have shape {tuple(weight.shape)}; give one number a pair, [pair] or [run, pair]"
+        )
+    lengths = {"prompt": len(prompt), "chosen": len(chosen), "rejected": len(rejected), "weight": weight.shape[-1]}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"pair lists have lengths {lengths}; all must have one entry a pair: make them equally long")
     for pair, (x, c, r) in enumerate(zip(prompt.tolist(), chosen.tolist(), rejected.tolist(), strict=True)):
@@ -135,7 +149,13 @@ def _check(prompt: Tensor, chosen: Tensor, rejected: Tensor, weight: Tensor) -> 
             )
         if min(x, c, r) < 0:
             raise ValueError(f"pair {pair} is ({x}, {c}, {r}); indices count from 0: give non-negative ones")
-    if not bool(torch.isfinite(weight).all()) or bool((weight < 0).any()) or float(weight.sum()) <= 0:
-        raise ValueError(
-            f"pair weights are {weight.tolist()}; allowed are finite numbers >= 0, not all 0: correct them"
-        )
+    if not bool(torch.isfinite(weight).all()) or bool((weight < 0).any() | (weight.sum(-1) <= 0).any()):
+        raise ValueError(f"pair weights are {_some(weight)}; allowed are finite numbers >= 0, not all 0: correct them")
+
+
+def _some(weight: Tensor) -> str:
+    """Show the weights of the first run that has a wrong one."""
+    rows = weight.reshape(-1, weight.shape[-1])
+    wrong = ~torch.isfinite(rows).all(-1) | (rows < 0).any(-1) | (rows.sum(-1) <= 0)
+    shown = rows[wrong][0].tolist()
+    return f"{shown[:20]}{' and more' if len(shown) > 20 else ''}"

@@ -54,6 +54,11 @@ class Problem:
         if worst > 1e-9:
             raise ValueError(f"target probabilities sum to exp({worst:.3g}), not 1; normalise with log_softmax")
         self.preferences.check_within(self.prompts, self.responses)
+        if self.preferences.weight.ndim == 2 and len(self.preferences.weight) != self.runs:
+            raise ValueError(
+                f"pair weights are those of {len(self.preferences.weight)} runs and there are {self.runs}; give one "
+                "row a run, or one for all"
+            )
         self._check_lengths()
         self._check_reward()
 

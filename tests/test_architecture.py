@@ -25,6 +25,7 @@ COMPUTE = (
     "policies",
     "objectives",
     "optima",
+    "comparisons",
     "gradients",
     "optimizers",
     "estimators",

@@ -150,7 +150,7 @@ def changed(value: float) -> torch.Tensor:
             r"lengths {'prompt': 2, 'chosen': 1.*}; all must have one entry a pair: make them equally",
         ),
         (([0], [1], [2], [1, 1]), r"'weight': 2}; all must have one entry a pair"),
-        (([0], [1], [2], [[1.0]]), r"pair weights have shape \(1, 1\); give one number a pair"),
+        (([0], [1], [2], [[[1.0]]]), r"pair weights have shape \(1, 1, 1\); give one number a pair"),
         (([0], [1], [2], torch.tensor(1.0)), r"pair weights have shape \(\); give one number a pair"),
         (([0], [-1], [2]), r"pair 0 is \(0, -1, 2\); indices count from 0: give non-negative ones"),
         (([math.nan], [1], [2]), r"pair members are torch.float32 numbers; allowed are integers; give indices from 0"),

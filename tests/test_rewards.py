@@ -48,9 +48,7 @@ def test_a_seed_has_its_rewards_whatever_the_other_seeds_and_the_global_seed_are
 
 
 def test_pairs_that_share_a_response_are_refused() -> None:
-    with pytest.raises(
-        ValueError, match="two pairs of a prompt share a response; rewards are drawn for"
-    ):
+    with pytest.raises(ValueError, match="two pairs of a prompt share a response; rewards are drawn for"):
         normal_rewards(worlds.preferences(), worlds.PROMPTS, worlds.RESPONSES, seeds=(0,))
 
 

@@ -165,9 +165,15 @@ def over_pairs(array: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
 
     Source: definition of the total objective; tests/test_metrics.py.
     """
-    counted = np.flatnonzero(ds["pair_weight"].values > 0)
-    weight = xr.DataArray(ds["pair_weight"].values[counted], dims="pair")
-    mean = (array.isel(pair=counted) * weight).sum("pair", skipna=False) / weight.values.sum()
+    weight = ds["pair_weight"].drop_vars(list(ds["pair_weight"].coords), errors="ignore")
+    if weight.ndim == 1:
+        counted = np.flatnonzero(weight.values > 0)
+        array, weight = array.isel(pair=counted), weight.isel(pair=counted)
+        product = array * weight
+    else:
+        product = (array * weight).where(weight > 0, 0)
+    mean = product.sum("pair", skipna=False) / weight.sum("pair")
+    mean = mean.transpose(*(dim for dim in array.dims if dim != "pair"), ...)
     mean.attrs = dict(array.attrs)
     return mean
 

@@ -73,8 +73,11 @@ class PairView:
         """Return KL(pi || pi_ref), the mean over the pairs' prompts, [run, ..., 1]."""
         terms = self._by_prompt(table.exp() * (table - reference)).sum(-1)
         pairs = self.problem.preferences
-        share = torch.zeros(self.problem.prompts, dtype=torch.float64).index_add_(0, pairs.prompt, pairs.weight)
-        return (terms * share.to(terms)).sum(-1, keepdim=True)
+        shape = (*pairs.weight.shape[:-1], self.problem.prompts)
+        share = torch.zeros(shape, dtype=torch.float64).index_add_(-1, pairs.prompt, pairs.weight).to(terms)
+        if share.ndim == 2 and terms.ndim == 3:
+            share = share[:, None]
+        return (terms * share).sum(-1, keepdim=True)
 
     def _confidences(self, table: Tensor) -> tuple[Tensor, Tensor]:
         """Return log pi(y) - log sum_y pi(y)^2 of the chosen and the rejected responses, each [run, ..., pair]."""

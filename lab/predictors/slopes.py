@@ -118,7 +118,7 @@ def loss_gradient(policy: Policy, parameters: Tensor, objective: Objective, prob
     if problem.lengths is not None:
         lengths = pick_pairs(problem.lengths.flatten().to(log_prob), flat)
     pairs = PairLogProbs(chosen, rejected, chosen, rejected, chosen_length=lengths[0], rejected_length=lengths[1])
-    weighted = torch.cat(objective.response_weights(pairs), 1) * problem.preferences.weight.to(log_prob).repeat(2)
+    weighted = torch.cat(objective.response_weights(pairs), 1) * problem.preferences.of_terms(log_prob)
     table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
     return policy.pullback(parameters, memory, logit_gradient(log_prob[:, None], table)).sum(1)
 

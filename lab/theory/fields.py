@@ -108,7 +108,7 @@ def term_gradients(
     """
     pairs = PairView.of(problem, objective.needs, reference_log_prob.flatten(1).to(log_prob))
     weights = objective.response_weights(pairs(log_prob.flatten(1)))
-    weighted = torch.cat(weights, 1) * problem.preferences.weight.to(log_prob).repeat(2)
+    weighted = torch.cat(weights, 1) * problem.preferences.of_terms(log_prob)
     table = torch.zeros(*weighted.shape, log_prob[0].numel()).to(log_prob)
     table.scatter_(2, pairs.flat.expand(len(weighted), -1)[..., None], weighted[..., None])
     table = table.unflatten(-1, log_prob.shape[1:])

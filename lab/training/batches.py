@@ -30,7 +30,7 @@ def pair_weights(preferences: Preferences, batch: int, seeds: tuple[int, ...], l
     """
     weight = preferences.weight.to(like)
     if batch in (0, len(preferences)):
-        yield from repeat(torch.cat((weight, weight)))
+        yield from repeat(preferences.of_terms(like))
     batches = -(-len(preferences) // batch)
     for block in _blocks():
         # Each block is drawn from the start of the stream, so that it depends on the seed and its number alone.

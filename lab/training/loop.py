@@ -37,7 +37,6 @@ class Chunk:
         objective: the objective.
         optimizer: the optimiser.
         start: parameters of the reference, [run, parameter], on the device and in the dtype of the computation.
-        seeds: the runs' seeds.
     """
 
     problem: Problem
@@ -45,7 +44,6 @@ class Chunk:
     objective: Objective
     optimizer: Optimizer
     start: Tensor
-    seeds: tuple[int, ...]
 
     @cached_property
     def flat(self) -> Tensor:
@@ -64,7 +62,7 @@ class Chunk:
         shape = (self.problem.prompts, self.problem.responses)
         state = self.start.clone()
         memory = self.optimizer.memory(state)
-        weights = pair_weights(self.problem.preferences, batch, self.seeds, state)
+        weights = pair_weights(self.problem.preferences, batch, self.problem.seeds, state)
         rows = record.steps(steps)
         reference = self._reference(shape)
         pairs = PairView.of(self.problem, self.objective.needs, reference)
@@ -103,7 +101,7 @@ class Chunk:
                 if "parameter_cosine" in tape:
                     whole = by_logit
                     if batch not in (0, len(self.problem.preferences)):  # the record speaks of the whole loss
-                        whole = self._by_logit(log_prob, push * self.problem.preferences.weight.to(push).repeat(2))
+                        whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
                     scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
                         self.policy.pullback(state, passed, whole), scale

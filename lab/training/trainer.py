@@ -91,12 +91,17 @@ def train(
             # Placed outside inference mode: an objective without a closed form differentiates through its settings.
             where = (rows, problem.runs, dtype, device)
             chunk = Chunk(
-                problem,
+                replace(
+                    problem,
+                    preferences=problem.preferences.of_runs(rows),
+                    target_log_prob=problem.target_log_prob[rows],
+                    seeds=problem.seeds[rows],
+                    reward=None,
+                ),
                 _place(policy, *where),
                 _place(objective, *where),
                 _place(optimizer, *where),
                 start[rows].to(device, dtype),
-                problem.seeds[rows],
             )
             share = _share(progress, first / problem.runs, size / problem.runs)
             with torch.inference_mode():
@@ -169,10 +174,11 @@ def _check_coupling(objective: Objective, problem: Problem, batch: int) -> None:
     weight, name = problem.preferences.weight, type(objective).__name__
     if batch not in (0, len(problem.preferences)):
         raise ValueError(f"batch is {batch}, and {name} compares each pair with all others; allowed is 0, all pairs")
-    if not torch.allclose(weight, weight[:1], rtol=1e-9):
+    if not torch.allclose(weight, weight[..., :1], rtol=1e-9):
+        shown = [round(w, 6) for w in weight.reshape(-1, len(problem.preferences))[0].tolist()]
         raise ValueError(
-            f"the pair weights are {[round(w, 6) for w in weight.tolist()]}, and {name} compares each pair with all "
-            "others as equals; give Preferences equal weights"
+            f"the pair weights are {shown}, and {name} compares each pair with all others as equals; give Preferences "
+            "equal weights"
         )
 
 

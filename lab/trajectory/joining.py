@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from lab.trajectory.schema import SCHEMA, axis_values, drop_constant, validate
+from lab.trajectory.schema import RESERVED, SCHEMA, axis_values, drop_constant, validate
 
 
 def combine(datasets: Sequence[xr.Dataset], dim: str, values: Sequence[object]) -> xr.Dataset:
@@ -52,6 +52,12 @@ def combine(datasets: Sequence[xr.Dataset], dim: str, values: Sequence[object]) 
         if not SCHEMA[name].dims:
             joined[name] = drop_constant(joined[name])
     coords = {name: coord.variable for name, coord in first.coords.items()}
+    weights = [dataset["pair_weight"].variable for dataset in datasets]
+    if any(not weight.equals(weights[0]) for weight in weights):
+        sizes = {key: size for key, size in first["log_prob"].sizes.items() if key not in RESERVED}
+        sizes["pair"] = first.sizes["pair"]
+        coords["pair_weight"] = xr.Variable.concat([weight.set_dims(sizes) for weight in weights], dim)
+        coords["pair_weight"].attrs = dict(weights[0].attrs)
     coords[dim] = xr.Variable(dim, axis_values(dim, values), {"long_name": dim.replace("_", " ")})
     result = xr.Dataset(joined, coords, _join_attrs(datasets))
     validate(result)
@@ -68,6 +74,8 @@ def _check_agreement(first: xr.Dataset, other: xr.Dataset, first_name: str, othe
             "only records of the same shape can be joined; keep them apart"
         )
     for name in dict.fromkeys((*first.coords, *other.coords)):
+        if name == "pair_weight" and {"pair"} < {*first[name].dims, *other[name].dims}:
+            continue  # the runs have data of their own anyway
         if not (name in first.coords and name in other.coords and first[name].variable.equals(other[name].variable)):
             raise ValueError(
                 f"the records of {first_name} and {other_name} differ in '{name}'; "

@@ -71,7 +71,7 @@ def assemble(
         pair_prompt: Prompt of each pair [pair].
         chosen: Chosen response of each pair [pair].
         rejected: Rejected response of each pair [pair].
-        pair_weight: Weight of each pair [pair], summing to 1.
+        pair_weight: Weight of each pair [pair], summing to 1, or that of each run's pairs [run, pair].
         attrs: Provenance: experiment, lab_version, torch_version, device, dtype.
 
     Returns:
@@ -111,7 +111,10 @@ def assemble(
     pairs = (pair_prompt, chosen, rejected, pair_weight)
     for (name, long_name), values in zip(PAIR_COORDS.items(), pairs, strict=True):
         dtype = np.float64 if name == "pair_weight" else np.int64
-        coords[name] = xr.Variable("pair", np.asarray(values, dtype), {"long_name": long_name})
+        dims, array = ("pair",), np.asarray(values, dtype)
+        if array.ndim == 2:
+            dims, array = (*axes, "pair"), array.reshape(*lengths, -1)
+        coords[name] = xr.Variable(dims, array, {"long_name": long_name})
     # A swept beta is an axis of that name; its coordinate is then the variable, and holds the same numbers.
     variables = {name: variable for name, variable in variables.items() if name not in axes}
     dataset = xr.Dataset(variables, coords, {**attrs, "format": FORMAT, "schema": SCHEMA_VERSION})
@@ -165,7 +168,11 @@ def validate(dataset: xr.Dataset) -> None:
         if (values < 0).any() or (values >= dataset.sizes[dim]).any():
             raise ValueError(f"{name} is {values}; each must be a {dim}, 0 .. {dataset.sizes[dim] - 1}")
     weights = dataset["pair_weight"].values
-    if not (weights >= 0).all() or abs(weights.sum() - 1) > 1e-6:
+    of_runs = [dim for dim in dataset["pair_weight"].dims if dim != "pair"]
+    if not set(of_runs) <= axes:
+        raise ValueError(f"pair_weight has dimensions {dataset['pair_weight'].dims}; besides pair only {sorted(axes)}")
+    sums = dataset["pair_weight"].sum("pair").values
+    if not (weights >= 0).all() or not (abs(sums - 1) <= 1e-6).all():
         raise ValueError(f"pair_weight is {weights}; the weights must be 0 or more and sum to 1; divide by their sum")
 
 

@@ -1,0 +1,161 @@
+"""Preference data from a true reward: who is compared with whom, who wins, and the exact or the sampled pairs of it.
+
+A comparison of prompt x draws two different responses, each from a sampler s, and a judge says which one is better. The
+pairs of a problem are then all ordered couples of each prompt, and the data are nothing but their weights: in the limit
+of infinitely many comparisons (`population`)
+
+    w(x, i over j) = q(x) 2 s(i) s(j) P(i over j) / (1 - sum_y s(y)^2),
+
+and the counted shares of a finite number of them (`sampled`). Every objective thus has an exact and a sampled form.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lab.objectives.base import check_hyper
+from lab.preferences import Preferences
+from lab.randomness import COMPARISONS, per_seed
+
+
+def bradley_terry(reward: Tensor) -> Tensor:
+    """Return P(i over j) = s(r_i - r_j), [run, prompt, i, j].
+
+    Args:
+        reward: r, [run, prompt, response].
+
+    Source: Bradley & Terry 1952; Rafailov et al. 2023 (arXiv 2305.18290), eq. 1.
+    """
+    return torch.sigmoid(reward[..., :, None] - reward[..., None, :])
+
+
+def noisy_judge(reward: Tensor, agreement: float | Tensor = 1.0) -> Tensor:
+    """Return P(i over j) of a judge that is right at a given rate: `agreement` where r_i > r_j, 1/2 for equal ones.
+
+    Args:
+        reward: r, [run, prompt, response].
+        agreement: rate in [0, 1]; 1 is the deterministic judge; a number or one a run, [run].
+
+    Returns:
+        [run, prompt, i, j].
+
+    Raises:
+        ValueError: if the rate is out of range.
+    """
+    check_hyper("agreement", agreement, positive=False, at_most=1)
+    rate = torch.as_tensor(agreement, dtype=reward.dtype).reshape(-1, 1, 1, 1)
+    order = torch.sign(reward[..., :, None] - reward[..., None, :])
+    return torch.where(order > 0, rate, torch.where(order < 0, 1 - rate, 0.5))
+
+
+def population(sampler_log_prob: Tensor, wins: Tensor, *, prompt_weight: Tensor | None = None) -> Preferences:
+    """Weigh every ordered couple of responses as infinitely many comparisons would.
+
+    Args:
+        sampler_log_prob: log s(y|x), [run, prompt, response], nats; -inf for a response that is never drawn.
+        wins: P(i over j), [run, prompt, i, j]; P(i over j) + P(j over i) = 1.
+        prompt_weight: q, share of each prompt's comparisons, [prompt]; None means equal shares, 0 leaves one out.
+
+    Returns:
+        All prompts * responses * (responses - 1) pairs, with weights [run, pair].
+
+    Raises:
+        ValueError: if a prompt's sampler puts all its mass on one response, or shapes do not fit.
+    """
+    couples = _couples(sampler_log_prob, wins)
+    share = _prompt_share(prompt_weight, couples.shape[1])
+    return _pairs(couples * wins * share[:, None, None])
+
+
+def sampled(
+    sampler_log_prob: Tensor,
+    wins: Tensor,
+    *,
+    seeds: tuple[int, ...],
+    comparisons: int,
+    repeats: int = 1,
+    prompt_weight: Tensor | None = None,
+) -> Preferences:
+    """Draw comparisons and their labels, and weigh every ordered couple by its share of them.
+
+    Args:
+        sampler_log_prob: log s(y|x), [run, prompt, response], nats.
+        wins: P(i over j), [run, prompt, i, j].
+        seeds: seed of each run, [run]; a run's data depend on its seed alone, and those of fewer comparisons are the
+            first of more.
+        comparisons: couples drawn for each prompt, at least 1.
+        repeats: labels drawn for each couple, at least 1.
+        prompt_weight: as in `population`.
+
+    Returns:
+        As `population`; its mean over seeds is that of `population`.
+
+    Raises:
+        ValueError: for counts below 1, and as in `population`.
+    """
+    for name, value in (("comparisons", comparisons), ("repeats", repeats)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; allowed are 1 or more")
+    couples = _couples(sampler_log_prob, wins)
+    runs, prompts, responses = couples.shape[:3]
+    if len(seeds) != runs:
+        raise ValueError(f"{len(seeds)} seeds for {runs} runs; give one seed a run")
+    share = _prompt_share(prompt_weight, prompts)
+
+    def draw(generator: torch.Generator) -> Tensor:
+        # One row a comparison, so that fewer comparisons are the first of more.
+        return torch.rand(comparisons, prompts, 1 + repeats, generator=generator, dtype=torch.float64)
+
+    uniform = per_seed(seeds, COMPARISONS, draw).movedim(1, -1)  # [run, prompt, 1 + repeats, comparison]
+    cell = _inverse(couples.flatten(2), uniform[:, :, 0])
+    win = (uniform[:, :, 1:] < wins.flatten(2).gather(-1, cell)[:, :, None]).sum(2)  # [run, prompt, comparison]
+    mirrored = cell % responses * responses + cell // responses
+    counts = torch.zeros(runs, prompts, responses**2, dtype=torch.float64)
+    counts.scatter_add_(-1, cell, win.double()).scatter_add_(-1, mirrored, (repeats - win).double())
+    return _pairs(counts.unflatten(-1, (responses, responses)) * share[:, None, None])
+
+
+def _couples(sampler_log_prob: Tensor, wins: Tensor) -> Tensor:
+    """Return the probability of each ordered couple of different responses, [run, prompt, i, j]; they sum to 1."""
+    runs, prompts, responses = sampler_log_prob.shape
+    if wins.shape != (runs, prompts, responses, responses):
+        raise ValueError(
+            f"wins has shape {tuple(wins.shape)}; it must be [run, prompt, i, j], here "
+            f"({runs}, {prompts}, {responses}, {responses})"
+        )
+    if float((wins + wins.mT - 1).abs().max()) > 1e-9:
+        raise ValueError("wins holds P(i over j) and P(j over i) that do not sum to 1; give probabilities")
+    same = torch.eye(responses, dtype=torch.bool)
+    joint = (sampler_log_prob[..., :, None] + sampler_log_prob[..., None, :]).masked_fill(same, -torch.inf)
+    total = joint.flatten(2).logsumexp(-1)[..., None, None]
+    if bool(total.isneginf().any()):
+        raise ValueError(
+            "a sampler has all its mass on one response and can draw no couple; spread it over two or more"
+        )
+    return (joint - total).exp()
+
+
+def _prompt_share(weight: Tensor | None, prompts: int) -> Tensor:
+    share = torch.ones(prompts, dtype=torch.float64) if weight is None else weight.double()
+    if share.shape != (prompts,) or not bool((share >= 0).all()) or float(share.sum()) <= 0:
+        raise ValueError(f"prompt_weight is {share.tolist()}; give {prompts} numbers >= 0, not all 0")
+    return share / share.sum()
+
+
+def _inverse(probability: Tensor, uniform: Tensor) -> Tensor:
+    """Draw cells by the inverse of their cumulative probability, [run, prompt, comparison]."""
+    ladder = probability.cumsum(-1)
+    # Rounding may leave the last step below 1: scaled, and never beyond the last cell of any probability.
+    cell = torch.searchsorted(ladder, (uniform * ladder[..., -1:]).contiguous(), right=True)
+    last = (probability > 0).long().cumsum(-1).argmax(-1, keepdim=True)
+    return torch.minimum(cell, last)
+
+
+def _pairs(table: Tensor) -> Preferences:
+    """Turn weights [run, prompt, i, j] into pairs: i chosen, j rejected."""
+    _, prompts, responses, _ = table.shape
+    prompt, chosen, rejected = torch.meshgrid(*map(torch.arange, (prompts, responses, responses)), indexing="ij")
+    different = (chosen != rejected).flatten()
+    prompt, chosen, rejected = (each.flatten()[different] for each in (prompt, chosen, rejected))
+    return Preferences(prompt, chosen, rejected, table.flatten(1)[:, different])

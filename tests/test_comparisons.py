@@ -1,0 +1,181 @@
+"""Preference data: judges, infinitely many comparisons as weights, and finitely many drawn ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+
+import pytest
+import torch
+
+import lab
+from lab.comparisons import bradley_terry, noisy_judge, population, sampled
+from lab.optima import optimum
+from tests.worlds import draw
+
+RUNS, PROMPTS, RESPONSES = 3, 2, 4
+SEEDS = (5, 6, 7)
+
+
+def world() -> tuple[torch.Tensor, torch.Tensor]:
+    return draw(RUNS, PROMPTS, RESPONSES).log_softmax(-1), draw(RUNS, PROMPTS, RESPONSES, seed=1)
+
+
+def test_bradley_terry_is_the_logistic_function_of_the_difference_even_far_out() -> None:
+    reward = torch.tensor([[[0.0, 3.0, 400.0]]], dtype=torch.float64)
+    wins = bradley_terry(reward)[0, 0]
+    assert float(wins[1, 0]) == pytest.approx(1 / (1 + math.exp(-3)), rel=1e-14)
+    assert float(wins[0, 2]) == pytest.approx(math.exp(-400), rel=1e-12) and float(wins[0, 0]) == 0.5
+
+
+def test_a_judge_agrees_as_often_as_asked_and_halves_ties() -> None:
+    reward = torch.tensor([[[1.0, 2.0, 2.0]]], dtype=torch.float64)
+    expected = torch.tensor([[0.5, 0.1, 0.1], [0.9, 0.5, 0.5], [0.9, 0.5, 0.5]], dtype=torch.float64)
+    torch.testing.assert_close(noisy_judge(reward, 0.9)[0, 0], expected)
+    rates = noisy_judge(reward.expand(2, -1, -1), torch.tensor([0.6, 1.0], dtype=torch.float64))
+    assert rates[:, 0, 1, 0].tolist() == pytest.approx([0.6, 1.0])
+
+
+def test_population_weights_are_those_of_two_draws_and_a_label() -> None:
+    """Summed by hand over every couple of draws, given that the two differ."""
+    sampler, reward = world()
+    pairs, wins = population(sampler, bradley_terry(reward)), bradley_terry(reward)
+    found = {
+        (x, c, r): pairs.weight[:, k]
+        for k, (x, c, r) in enumerate(
+            zip(*(v.tolist() for v in (pairs.prompt, pairs.chosen, pairs.rejected)), strict=True)
+        )
+    }
+    assert len(found) == len(pairs) == PROMPTS * RESPONSES * (RESPONSES - 1)
+    prob = sampler.exp()
+    for run, prompt in itertools.product(range(RUNS), range(PROMPTS)):
+        apart = 1 - float((prob[run, prompt] ** 2).sum())
+        for i, j in itertools.permutations(range(RESPONSES), 2):
+            both = 2 * prob[run, prompt, i] * prob[run, prompt, j] / apart
+            expected = both * wins[run, prompt, i, j] / PROMPTS
+            assert float(found[prompt, i, j][run]) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_drawn_data_average_to_the_population_within_their_error() -> None:
+    """40 comparisons for each of 3000 seeds: every pair's mean weight within five standard errors."""
+    sampler, reward = (each[:1].expand(3000, -1, -1) for each in world())
+    wins = bradley_terry(reward)
+    drawn = sampled(sampler, wins, seeds=tuple(range(3000)), comparisons=40, repeats=2).weight
+    exact = population(sampler[:1], wins[:1]).weight[0]
+    error = drawn.std(0) / math.sqrt(3000)
+    assert bool(((drawn.mean(0) - exact).abs() <= 5 * error).all())
+
+
+@pytest.mark.parametrize("objective", [lab.DPO(0.3), lab.IPO(0.3), lab.SimPO(2.0, 0.5)], ids=["dpo", "ipo", "simpo"])
+def test_the_loss_of_drawn_data_lies_within_its_error_of_the_exact_one(objective) -> None:
+    sampler, reward = (each[:1].expand(2000, -1, -1) for each in world())
+    wins = bradley_terry(reward)
+    policy_log_prob = draw(1, PROMPTS, RESPONSES, seed=9).log_softmax(-1)
+    exact = population(sampler[:1], wins[:1])
+    drawn = sampled(sampler, wins, seeds=tuple(range(2000)), comparisons=25)
+    flat = exact.flat(RESPONSES)
+    picked = [table.flatten(1)[:, flat].tensor_split(2, -1) for table in (policy_log_prob, sampler[:1])]
+    losses = objective.loss(lab.PairLogProbs(*picked[0], *picked[1]))
+    values = (drawn.weight * losses).sum(-1)
+    error = values.std() / math.sqrt(2000)
+    assert abs(float(values.mean() - (exact.weight * losses).sum())) <= 5 * float(error)
+
+
+def test_fewer_comparisons_are_the_first_of_more_and_a_seed_has_its_own() -> None:
+    sampler, reward = world()
+    wins = bradley_terry(reward)
+    few, more = (sampled(sampler, wins, seeds=SEEDS, comparisons=n).weight * n * PROMPTS for n in (20, 21))
+    assert bool((more - few > -1e-9).all()) and float((more - few).sum()) == pytest.approx(RUNS * PROMPTS)
+    alone = sampled(sampler[1:2], wins[1:2], seeds=(6,), comparisons=20).weight * 20 * PROMPTS
+    torch.testing.assert_close(few[1:2], alone)
+
+
+def test_a_response_that_the_sampler_never_draws_is_in_no_pair() -> None:
+    sampler = torch.tensor([[[0.5, 0.5, 0.0, 0.0]]], dtype=torch.float64).log()
+    wins = bradley_terry(torch.zeros(1, 1, 4, dtype=torch.float64))
+    for pairs in (population(sampler, wins), sampled(sampler, wins, seeds=(0,), comparisons=500)):
+        named = (pairs.chosen < 2) & (pairs.rejected < 2)
+        assert float(pairs.weight[0, ~named].sum()) == 0 and float(pairs.weight[0].sum()) == pytest.approx(1)
+
+
+def test_prompts_may_be_left_out() -> None:
+    sampler, reward = world()
+    pairs = population(sampler, bradley_terry(reward), prompt_weight=torch.tensor([0.0, 2.0]))
+    assert float(pairs.weight[:, pairs.prompt == 0].sum()) == 0
+
+
+@pytest.mark.parametrize("beta", [0.1, 1.0])
+def test_dpo_on_the_whole_population_finds_the_optimum_of_the_reward(beta) -> None:
+    """In a table, from Bradley-Terry labels of every couple: KL(pi* || pi) below 1e-6, whatever the sampler was."""
+    reference, reward = world()
+    for sampler in (reference, draw(RUNS, PROMPTS, RESPONSES, seed=4).log_softmax(-1)):
+        problem = lab.Problem(population(sampler, bradley_terry(reward)), reference, SEEDS)
+        ds = lab.train(
+            problem, lab.Tabular(PROMPTS, RESPONSES), lab.DPO(beta), lab.Adam(0.03), steps=2500,
+            record=lab.Record(every=2500, keep=()),
+        )  # fmt: skip
+        best = optimum(reference, reward, torch.tensor([beta], dtype=torch.float64)).log_prob[:, 0]
+        found = torch.from_numpy(ds["log_prob"].values[:, -1])
+        assert float((best.exp() * (best - found)).sum(-1).max()) < 1e-6
+
+
+def test_runs_with_data_of_their_own_are_their_single_runs() -> None:
+    sampler, reward = world()
+    pairs = sampled(sampler, bradley_terry(reward), seeds=SEEDS, comparisons=30)
+    policy, dpo, rate = lab.Tabular(PROMPTS, RESPONSES), lab.DPO(0.5), lab.SGD(1.0)
+    together = lab.train(lab.Problem(pairs, sampler, SEEDS), policy, dpo, rate, steps=20, batch=5)
+    assert together["pair_weight"].dims == ("seed", "pair")
+    for run, seed in enumerate(SEEDS):
+        rows = slice(run, run + 1)
+        alone = lab.Problem(pairs.of_runs(rows), sampler[rows], (seed,))
+        single = lab.train(alone, policy, dpo, rate, steps=20, batch=5)
+        for name in ("log_prob", "loss", "pair_weight"):
+            torch.testing.assert_close(
+                torch.from_numpy(together[name].values[run]), torch.from_numpy(single[name].values[0]), rtol=0, atol=0
+            )
+        mine = lab.metrics.total_loss(together).sel(seed=seed).values
+        torch.testing.assert_close(torch.from_numpy(mine), torch.from_numpy(lab.metrics.total_loss(single).values[0]))
+
+
+def test_records_of_other_data_join_along_a_new_axis() -> None:
+    sampler, reward = world()
+    records = []
+    for wins in (bradley_terry(reward), noisy_judge(reward)):
+        problem = lab.Problem(population(sampler, wins), sampler, SEEDS)
+        records.append(
+            lab.train(problem, lab.Tabular(PROMPTS, RESPONSES), lab.DPO(0.5), lab.SGD(1.0), steps=3,
+                      attrs={"experiment": "a line", "lab_version": "0"})
+        )  # fmt: skip
+    joined = lab.trajectory.combine(records, "judge", ["noisy", "sure"])
+    assert joined["pair_weight"].dims == ("judge", "seed", "pair")
+    for name, record in zip(["noisy", "sure"], records, strict=True):
+        there = lab.metrics.total_loss(joined).sel(judge=name)
+        torch.testing.assert_close(
+            torch.from_numpy(there.values), torch.from_numpy(lab.metrics.total_loss(record).values)
+        )
+
+
+def test_weights_of_other_runs_are_refused() -> None:
+    sampler, reward = world()
+    pairs = population(sampler, bradley_terry(reward)).of_runs(slice(0, 2))
+    with pytest.raises(ValueError, match="pair weights are those of 2 runs and there are 3; give one row a run"):
+        lab.Problem(pairs, sampler, SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda s, w: population(s, w[:, :1]), "wins has shape (3, 1, 4, 4); it must be [run, prompt, i, j], here (3"),
+        (lambda s, w: population(s, w * 0.9), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: population(torch.full_like(s, -torch.inf), w), "a sampler has all its mass on one response"),
+        (lambda s, w: population(s, w, prompt_weight=torch.zeros(2)), "prompt_weight is [0.0, 0.0]; give 2 numbers"),
+        (lambda s, w: sampled(s, w, seeds=SEEDS, comparisons=0), "comparisons is 0; allowed are 1 or more"),
+        (lambda s, w: sampled(s, w, seeds=(1,), comparisons=3), "1 seeds for 3 runs; give one seed a run"),
+        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are finite numbers >= 0 and <= 1"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_with_its_cure(call, message) -> None:
+    sampler, reward = world()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call(sampler, bradley_terry(reward))
