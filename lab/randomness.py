@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # The purposes. A new one is appended: the numbers are part of what a seed means.
-WORLD, FEATURES, WEIGHTS, BATCHES, REWARDS, COMPARISONS = range(6)
+WORLD, FEATURES, WEIGHTS, BATCHES, REWARDS, COMPARISONS, ROLLOUTS = range(7)
 _STREAMS = 16
 
 
@@ -15,7 +15,8 @@ def generator(seed: int, stream: int) -> torch.Generator:
 
     Args:
         seed: the run's seed, 0 or larger.
-        stream: one of `WORLD`, `FEATURES`, `WEIGHTS`, `BATCHES`, `REWARDS`, `COMPARISONS`.
+        stream: one of `WORLD`, `FEATURES`, `WEIGHTS`, `BATCHES`, `REWARDS`, `COMPARISONS`,
+            `ROLLOUTS`.
 
     Raises:
         ValueError: if the seed is negative.

@@ -22,7 +22,7 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.training.batches import pair_weights
-from lab.training.recording import Record, blank_tape
+from lab.training.recording import Record, blank_tape, first_broken
 
 CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
 
@@ -124,7 +124,7 @@ class Chunk:
         if as_logits:
             tape["log_prob"] = tape["log_prob"].unflatten(-1, shape).log_softmax(-1).flatten(2)
         tape |= self._losses(pairs(tape["log_prob"]))
-        broken = [_first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
+        broken = [first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
         tape["reference_log_prob"] = reference
         for name in ("log_prob", "reference_log_prob", "predicted_change", "linear_change", "realised_change"):
             if name in tape:
@@ -159,9 +159,3 @@ class Chunk:
             "loss": self.objective.loss(pairs),
             "response_weight": torch.stack(self.objective.response_weights(pairs), 2),
         }
-
-
-def _first_broken(values: Tensor, rows: int) -> Tensor:
-    """Return each run's first row with NaN or infinity, or `rows`, [run]; `values` is [run, row, entry]."""
-    broken = ~torch.isfinite(values.sum(-1))  # a sum is finite only if all its entries are
-    return torch.where(broken.any(1), broken.to(torch.uint8).argmax(1), rows)

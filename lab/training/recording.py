@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 KEPT = ("gradients", "predictions", "parameters")
@@ -72,3 +73,9 @@ def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, l
     if "parameters" in record.keep:
         shapes |= {"parameters": state.shape[1:]}
     return {name: state.new_empty(rows, runs, *shape) for name, shape in shapes.items()}
+
+
+def first_broken(values: Tensor, rows: int) -> Tensor:
+    """Return each run's first row with NaN or infinity, or `rows`, [run]; `values` is [run, row, entry]."""
+    broken = ~torch.isfinite(values.sum(-1))  # a sum is finite only if all its entries are
+    return torch.where(broken.any(1), broken.to(torch.uint8).argmax(1), rows)

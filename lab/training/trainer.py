@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lab import trajectory
+from lab.estimators import PolicyGradient
 from lab.objectives import Objective
 from lab.optimizers import Optimizer
 from lab.policies import Policy
@@ -18,6 +19,7 @@ from lab.references import reference_parameters
 from lab.threads import one_thread
 from lab.training.loop import Chunk
 from lab.training.recording import NonFiniteError, Record
+from lab.training.rollouts import RolloutChunk
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 EVERYTHING = Record()
@@ -26,7 +28,7 @@ EVERYTHING = Record()
 def train(
     problem: Problem,
     policy: Policy,
-    objective: Objective,
+    objective: Objective | PolicyGradient,
     optimizer: Optimizer,
     *,
     steps: int,
@@ -44,7 +46,8 @@ def train(
     Args:
         problem: pairs, target distributions and seeds; its runs are the batch.
         policy: the policy; tensors in it are [run, ...].
-        objective: the objective; hyper-parameters are numbers or [run].
+        objective: the objective of the pairs, or a policy gradient, which draws its own responses: the pairs are then
+            only what the record speaks of; hyper-parameters are numbers or [run].
         optimizer: the optimiser; its learning rate is a number or [run].
         steps: number of updates, at least 1.
         start: parameters of the reference policy, where training starts, [run, parameter]; None computes them by
@@ -74,7 +77,13 @@ def train(
         raise ValueError(
             f"batch is {batch}; allowed are 0 (all pairs) to {len(problem.preferences)} (the number of pairs)"
         )
-    _check_coupling(objective, problem, batch)
+    if isinstance(objective, PolicyGradient):
+        if batch:
+            raise ValueError(
+                f"batch is {batch} with a policy gradient, which draws its own; allowed is 0: give samples"
+            )
+    else:
+        _check_coupling(objective, problem, batch)
     if start is None:
         start = reference_parameters(policy, problem)
     if start.shape != (problem.runs, policy.parameter_count):
@@ -90,13 +99,14 @@ def train(
             rows = slice(first, first + size)
             # Placed outside inference mode: an objective without a closed form differentiates through its settings.
             where = (rows, problem.runs, dtype, device)
-            chunk = Chunk(
+            kind = RolloutChunk if isinstance(objective, PolicyGradient) else Chunk
+            chunk = kind(
                 replace(
                     problem,
                     preferences=problem.preferences.of_runs(rows),
                     target_log_prob=problem.target_log_prob[rows],
                     seeds=problem.seeds[rows],
-                    reward=None,
+                    reward=None if problem.reward is None else problem.reward[rows],
                 ),
                 _place(policy, *where),
                 _place(objective, *where),
