@@ -61,7 +61,6 @@ __all__ = [
     "fall_from_peak",
     "fall_from_start",
     "falls",
-    "falls",
     "expected_reward",
     "flow_margin",
     "flow_time",
