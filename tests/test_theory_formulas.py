@@ -110,9 +110,7 @@ def test_an_objective_without_a_closed_form_is_named():
 
 
 def test_a_formula_of_another_objective_is_refused():
-    with pytest.raises(
-        ValueError, match=r"uses 'beta', which SFT has no setting for; it has none, and the sym"
-    ):
+    with pytest.raises(ValueError, match=r"uses 'beta', which SFT has no setting for; it has none, and the sym"):
         formula(lab.DPO(0.1)).evaluate(lab.SFT(), states(1.0, 1))
 
 
