@@ -2,7 +2,7 @@
 
 from lab.metrics.beta import flow_margin, leading_beta
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
-from lab.metrics.fronts import front_frequency, non_dominated
+from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
     gradient_cosine,
@@ -72,6 +72,7 @@ __all__ = [
     "interference",
     "kl_from_reference",
     "leading_beta",
+    "least_kl",
     "log_gradient_ratio",
     "log_push_ratio",
     "log_ratio",
