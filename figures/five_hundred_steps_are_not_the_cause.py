@@ -115,8 +115,8 @@ def _message(betas: np.ndarray, onset: np.ndarray, slow: np.ndarray) -> str:
     usual = onset[int(np.argmin(np.abs(np.log(betas / 0.1))))]
     return (
         f"No artefact of 500 steps: under Adam the chosen response falls from step {usual:.0f} on at β = 0.1, and "
-        f"before step 500 up to β = {betas[onset < PAPER].max():.2g}; under SGD it takes β below {slow.max():.2g}; in a table "
-        "it never falls"
+        f"before step 500 up to β = {betas[onset < PAPER].max():.2g}; under SGD it takes β below {slow.max():.2g}; "
+        "in a table it never falls"
     )
 
 

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     import lab.metrics as metrics
     import lab.plots as plots
     import lab.properties as properties
+    import lab.theory as theory
     from lab.experiments.experiment import Experiment
     from lab.experiments.picture import picture
     from lab.experiments.running import run
+    from lab.experiments.sheets import sheets
     from lab.objectives import (
         AOT,
         BCO,
@@ -131,6 +133,8 @@ _HOMES: dict[str, str | None] = {
     "properties": None,
     "run": "lab.experiments.running",
     "save": "lab.trajectory",
+    "sheets": "lab.experiments.sheets",
+    "theory": None,
     "train": "lab.training",
 }
 
@@ -196,6 +200,8 @@ __all__ = [
     "properties",
     "run",
     "save",
+    "sheets",
+    "theory",
     "train",
 ]
 

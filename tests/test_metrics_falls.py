@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import lab
-from lab.metrics import fall_from_peak, fall_from_start
+from lab.metrics import fall_from_peak, fall_from_start, falls
 
 
 def record():
@@ -28,3 +29,31 @@ def test_falls_are_differences_of_log_probabilities_pair_by_pair():
         rose, fell = rose + (here[..., -1] < 0).sum(), fell + (here[..., -1] > 0).sum()
     assert rose and fell and (peak >= 0).all() and (peak >= start - 1e-12).all()
     assert start.attrs["units"] == peak.attrs["units"] == "nats"
+
+
+def test_four_falls_are_read_where_they_say():
+    ds = record()
+    found, start = falls(ds, early=5, margin=1.5), fall_from_start(ds)
+    np.testing.assert_array_equal(found["first_steps"], start.sel(step=5))
+    np.testing.assert_array_equal(found["end"], start.sel(step=40))
+    np.testing.assert_array_equal(found["from_peak"], fall_from_peak(ds).sel(step=40))
+    margin = lab.metrics.log_ratio_margin(ds)
+    reached = missed = 0
+    for index in np.ndindex(2, 4, 4):
+        at = dict(zip(("scenario", "seed", "pair"), index, strict=True))
+        way, fall = margin.isel(at).values, start.isel(at).values
+        value = found["equal_margin"].isel(at).item()
+        if (way >= 1.5).any():
+            after = int(np.argmax(way >= 1.5))
+            exact = np.interp(1.5, way[after - 1 : after + 1], fall[after - 1 : after + 1])
+            assert value == pytest.approx(exact, abs=1e-12)
+            reached += 1
+        else:
+            assert np.isnan(value)
+            missed += 1
+    assert reached and missed
+
+
+def test_a_step_that_is_not_recorded_is_refused():
+    with pytest.raises(ValueError, match=r"early is 50, which is not recorded; the record has 41 steps from 0 to 40"):
+        falls(record(), early=50, margin=1.0)

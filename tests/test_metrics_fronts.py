@@ -77,6 +77,30 @@ def test_equal_seeds_give_equal_frequencies_whatever_the_global_state():
     xr.testing.assert_identical(first, metrics.front_frequency(table, resamples=100, seed=4))
 
 
+@pytest.mark.parametrize("prob", [0.0, 0.02, 0.3, 0.9, 1.0])
+def test_no_policy_gives_a_response_its_probability_for_less_kl(prob):
+    random = np.random.default_rng(0)
+    reference = random.dirichlet(np.ones(6))
+    rest = random.dirichlet(np.ones(5), 500) * (1 - prob)
+    policies = np.concatenate([np.full((500, 1), prob), rest], axis=1)
+    policies = np.concatenate([policies, [[prob, *((1 - prob) * reference[1:] / reference[1:].sum())]]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        kl = np.where(policies > 0, policies * np.log(policies / reference), 0).sum(1)
+    least = metrics.least_kl(np.array(prob), reference[0])
+    assert (kl >= least - 1e-12).all()
+    assert kl[-1] == pytest.approx(float(least), abs=1e-12)
+
+
+def test_the_least_kl_to_a_sure_response_is_its_surprise():
+    assert metrics.least_kl(np.array(1.0), 0.02) == pytest.approx(np.log(50), rel=1e-14)
+
+
+@pytest.mark.parametrize(("prob", "reference"), [(1.2, 0.5), (-0.1, 0.5), (0.5, 0.0), (0.5, 1.0)])
+def test_what_is_no_probability_has_no_least_kl(prob, reference):
+    with pytest.raises(ValueError, match="Give probabilities, not their logarithms"):
+        metrics.least_kl(np.array(prob), reference)
+
+
 @pytest.mark.parametrize(
     ("table", "options", "message"),
     [

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import xarray as xr
+from scipy.stats import spearmanr
 
 import lab
 from lab import predictors
-from lab.experiments.predicting import predict
+from lab.experiments import predicting
+from lab.experiments.predicting import by_setting, foresee, predict
 
 LINE = "loglinear s1,s3 dpo beta=0.1,0.4 sgd lr=1e-5 steps=1 seeds=3 seed=7 features=4,6 overlap=0.2,0.9"
 
@@ -69,3 +72,73 @@ def test_a_bad_line_is_refused():
         predict("loglinear s1 kto beta=0.1 sgd lr=0.1 steps=1 seeds=2")
     with pytest.raises(ValueError, match="policy"):
         predict("s1 dpo beta=0.1 sgd lr=0.1 steps=1 seeds=2")
+
+
+def table(**sizes):
+    """Numbers that say where they belong: digits are the indices along the dimensions in alphabetical order."""
+    values = xr.DataArray(0.0)
+    for power, dim in enumerate(sorted(sizes)):
+        values = values + xr.DataArray(10.0**power * np.arange(sizes[dim]), dims=dim)
+    return xr.Dataset({"x": values.transpose(*sizes)}).assign_coords(seed=range(sizes["seed"]))
+
+
+def test_settings_of_several_tables_stand_one_after_the_other_and_missing_pairs_are_empty():
+    one, other = table(beta=2, seed=3, scenario=4, pair=2), table(seed=3, pair=1)
+    found = by_setting([one, other])
+    assert dict(found.sizes) == {"setting": 9, "seed": 3, "pair": 2}
+    assert found["line"].values.tolist() == [0] * 8 + [1]
+    assert found["x"].isel(setting=8, pair=1).isnull().all() and found["x"].isnull().sum() == 3
+    np.testing.assert_array_equal(found["x"].isel(setting=8, pair=0), other["x"].isel(pair=0))
+    rows = {tuple(found["x"].isel(setting=k).values.ravel()) for k in range(8)}
+    cells = [one["x"].isel(beta=b, scenario=s).transpose("seed", "pair") for b in range(2) for s in range(4)]
+    assert rows == {tuple(cell.values.ravel()) for cell in cells}
+
+
+def test_the_order_of_dimensions_puts_no_number_in_another_setting():
+    one = table(beta=2, seed=3, overlap=4, features=2, pair=2)
+    turned = one.transpose("overlap", "pair", "features", "seed", "beta")
+    assert turned["x"].dims != one["x"].dims
+    for inside in ((), ("overlap",), ("overlap", "beta")):
+        xr.testing.assert_equal(by_setting([one], inside=inside), by_setting([turned], inside=inside))
+    found = by_setting([one], inside=("overlap",))
+    assert dict(found.sizes) == {"setting": 4, "seed": 3, "pair": 8}
+    digits = found["x"].isel(seed=0).values.astype(int)
+    for k in range(4):  # digits from the right: beta, features, overlap, pair
+        assert len(set(digits[k] % 100)) == 1 and len(set(digits[k] // 100)) == 8
+
+
+def test_what_was_foreseen_is_spearmans_correlation_of_predictions_and_falls():
+    lines = [
+        "loglinear s1,s2 dpo beta=0.1 adam lr=0.02 steps=20 seeds=20 every=5 features=6 overlap=0,0.8 prompts=2",
+        "loglinear s3 dpo beta=0.1 adam lr=0.02 steps=20 seeds=20 every=5 features=4 overlap=0.3,0.6 prompts=1",
+    ]
+    records = [lab.run(line) for line in lines]
+    found = foresee(records, early=5, margin=0.2, resamples=20)
+    groups = []
+    for line, ds in zip(lines, records, strict=True):
+        before, after = predict(line)["ches"], -lab.metrics.chosen_log_ratio(ds).isel(step=-1)
+        for scenario in ("s1", "s2") if "scenario" in before.dims else (None,):
+            cut = {} if scenario is None else {"scenario": scenario}
+            x, y = (each.sel(cut).transpose("overlap", "seed", "pair").values.ravel() for each in (before, after))
+            groups.append((x, y))
+    within = np.mean([spearmanr(x, y)[0] for x, y in groups])
+    pooled = spearmanr(np.concatenate([x for x, _ in groups]), np.concatenate([y for _, y in groups]))[0]
+    row = found.sel(predictor="ches", outcome="end")
+    np.testing.assert_allclose(row.value.sel(comparison=["within", "pooled"]).values, [within, pooled], atol=1e-12)
+    assert row.cells.values.tolist() == [3, 1]
+    assert found.value.sel(predictor="step_fall", outcome="first_steps", comparison="within") > 0.9
+    start = found.sel(predictor=["chosen_start", "rejected_start", "start_margin"])
+    assert start.value.sel(comparison="within").isnull().all() and (start.cells.sel(comparison="within") == 0).all()
+    assert start.value.sel(comparison="pooled").notnull().all()
+
+
+def test_the_problems_on_which_predictors_are_judged_are_many():
+    for (policy, optimizer), lines in predicting.PROBLEMS.items():
+        problems = 0
+        for line in lines:
+            experiment = lab.Experiment.parse(line)
+            assert experiment.policy == (policy,) and experiment.optimizer == (optimizer,)
+            assert predicting.EARLY % experiment.value("every") == 0
+            problems += experiment.value("seeds") * int(np.prod([len(v) for v in experiment.axes.values()]))
+        assert problems >= 384
+    assert set(predicting.MARGIN) == {policy for policy, _ in predicting.PROBLEMS}

@@ -27,6 +27,7 @@ HELP = """Exact dynamics of preference optimisation, in a policy small enough to
 \b
 python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 python -m lab lines      what such a line may say
+python -m lab theory     what each objective pushes, and where that ends
 python -m lab parity     the objectives against another library's stored numbers
 python -m lab doctor     whether this installation works
 """
@@ -80,6 +81,27 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
 def lines() -> None:
     """List the words of an experiment line."""
     show_words(console())
+
+
+@main.command()
+@click.argument("words", nargs=-1)
+def theory(words: tuple[str, ...]) -> None:
+    """Show what objectives push, and where that ends: a table of all, or of some WORDS.
+
+    With one word, all that is known of it. Settings may follow: `python -m lab theory dpo beta=0.5`. Pushes are kept in
+    closed form; what becomes of them is computed by evaluating the objective, out to log-ratios of 10,000 nats.
+    """
+    from lab.cli.theory import show_sheet, show_table
+    from lab.experiments.sheets import sheets
+
+    try:
+        found = sheets(" ".join(words))
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    if len(found) == 1:
+        show_sheet(found[0], console())
+    else:
+        show_table(found, console())
 
 
 @main.command()

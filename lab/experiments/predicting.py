@@ -1,17 +1,45 @@
-"""From an experiment to what could have been said of its pairs before the first step."""
+"""From an experiment to what could have been said of its pairs before the first step, and whether it came true."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lab import intervals, metrics
 from lab.experiments.experiment import Experiment
 from lab.experiments.running import build, reference
 from lab.predictors import PREDICTORS, step_zero
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+# The problems on which predictors are judged, by policy and optimiser: settings differ in prompts, scenario, start and
+# features or width; within a setting pairs differ by what the seeds draw, and in how alike their features are.
+_STARTS = ("", " on=0.2 off=0.05")
+_RECORD = "seeds=24 every=5 keep=none dtype=float32"
+PROBLEMS: dict[tuple[str, str], tuple[str, ...]] = {
+    **{
+        ("loglinear", name): tuple(
+            f"loglinear s1,s2,s3,s4 dpo beta=0.1 {rule} features=8,32 overlap=0,0.3,0.6,0.9 prompts={prompts}{start} "
+            f"{_RECORD}"
+            for prompts in (1, 4)
+            for start in _STARTS
+        )
+        for name, rule in (("sgd", "sgd lr=5 steps=500"), ("adam", "adam lr=0.01 steps=500"))
+    },
+    **{
+        ("mlp", name): tuple(
+            f"mlp s1,s2,s3,s4 dpo beta=0.1 {rule} width=16,64 prompts={prompts} {_RECORD}" for prompts in (2, 4)
+        )
+        for name, rule in (("sgd", "sgd lr=0.5 steps=1000"), ("adam", "adam lr=1e-3 steps=500"))
+    },
+}
+EARLY = 5
+# Log-ratio margins in nats that nearly every pair reaches.
+MARGIN = {"loglinear": 1.0, "mlp": 10.0}
 
 
 def predict(experiment: str | Experiment) -> xr.Dataset:
@@ -44,6 +72,72 @@ def predict(experiment: str | Experiment) -> xr.Dataset:
         axis = xr.Variable(name, list(values), {"long_name": name.replace("_", " ")})
         found = {key: xr.concat([found[(*key, value)] for value in values], axis) for key in outer}
     return found[()].assign_attrs(experiment=str(experiment))
+
+
+def by_setting(tables: Sequence[xr.Dataset], *, inside: Sequence[str] = ()) -> xr.Dataset:
+    """Put the settings of several experiments one after the other.
+
+    Args:
+        tables: Variables [axes, seed, pair], with equal seeds; the axes and the number of pairs may differ.
+        inside: Axes that do not make a setting of their own: their cells are further pairs of the setting they are in.
+
+    Returns:
+        [setting, seed, pair]; the coordinate `line` says which table a setting is of. Pairs that it lacks are NaN.
+
+    Raises:
+        ValueError: If the seeds differ.
+    """
+    import xarray as xr
+
+    rows = []
+    for line, table in enumerate(tables):
+        plain = table.drop_vars([name for name in table.coords if name != "seed"]).expand_dims("alone")
+        # In one order, whatever the order of the table: what is put side by side has to be of the same setting.
+        axes = sorted(str(dim) for dim in plain.dims if dim not in ("seed", "pair", *inside))
+        further = [dim for dim in inside if dim in plain.dims]
+        flat = plain.rename(pair="own").stack(pair=["own", *further], create_index=False)
+        flat = flat.stack(setting=axes, create_index=False)
+        rows.append(flat.assign_coords(line=("setting", [line] * flat.sizes["setting"])))
+    most = max(row.sizes["pair"] for row in rows)
+    padded = [row.pad(pair=(0, most - row.sizes["pair"])).transpose("setting", "seed", "pair") for row in rows]
+    return xr.concat(padded, "setting", join="exact", combine_attrs="drop")
+
+
+def foresee(
+    records: Sequence[xr.Dataset],
+    *,
+    early: int,
+    margin: float,
+    inside: Sequence[str] = ("overlap",),
+    resamples: int = 500,
+) -> xr.Dataset:
+    """Correlate the ranks of what could be predicted at step 0 with those of the falls that came.
+
+    Args:
+        records: Records of experiments with equal seeds, such as one for each number of prompts.
+        early: A recorded step, up to which the first steps count.
+        margin: The log-ratio margin in nats at which pairs are compared.
+        inside: Axes over which the pairs of a setting differ, as pairs of a data set do in how alike they are.
+        resamples: Number of resamples of the seeds.
+
+    Returns:
+        As `intervals.rank_correlations`, with the dimension `comparison` in front: "within" settings (pairs of a line
+        and a cell are compared with each other only) and "pooled". Within a setting the start probabilities of a pair
+        are set, and all that is left of them is how well a network was fitted: their predictors are NaN there.
+
+    Raises:
+        ValueError: If the seeds differ, or a record does not hold the step.
+    """
+    import xarray as xr
+
+    before = by_setting([predict(record.attrs["experiment"]) for record in records], inside=inside)
+    after = by_setting([metrics.falls(record, early=early, margin=margin) for record in records], inside=inside)
+    varied = before.drop_vars([name for name, about in PREDICTORS.items() if about.reach == "start"])
+    pooled = intervals.rank_correlations(before, after, resamples=resamples)
+    within = intervals.rank_correlations(varied, after, within=("setting",), resamples=resamples)
+    cells = within["cells"].reindex_like(pooled, fill_value=0)
+    within = within.reindex_like(pooled).assign(cells=cells)
+    return xr.concat([within, pooled], xr.Variable("comparison", ["within", "pooled"]))
 
 
 def _cell(experiment: Experiment) -> xr.Dataset:

@@ -1,7 +1,8 @@
 """Quantities of a record: each formula once, a dataset in and a labelled array out."""
 
-from lab.metrics.falls import fall_from_peak, fall_from_start
-from lab.metrics.fronts import front_frequency, non_dominated
+from lab.metrics.beta import flow_margin, leading_beta
+from lab.metrics.falls import fall_from_peak, fall_from_start, falls
+from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
     gradient_cosine,
@@ -12,6 +13,7 @@ from lab.metrics.gradients import (
 from lab.metrics.kinds import KINDS, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, step_change, unseen_change
 from lab.metrics.levels import when_reached
+from lab.metrics.movers import MOVERS, mass_moved, moved_by
 from lab.metrics.pairs import (
     accuracy,
     chosen_implicit_reward,
@@ -47,6 +49,7 @@ from lab.metrics.stopping import patience_stop
 
 __all__ = [
     "KINDS",
+    "MOVERS",
     "accuracy",
     "below_peak",
     "chosen_implicit_reward",
@@ -57,7 +60,9 @@ __all__ = [
     "entropy",
     "fall_from_peak",
     "fall_from_start",
+    "falls",
     "expected_reward",
+    "flow_margin",
     "flow_time",
     "front_frequency",
     "gainers",
@@ -66,6 +71,8 @@ __all__ = [
     "growth_rank_correlation",
     "interference",
     "kl_from_reference",
+    "leading_beta",
+    "least_kl",
     "log_gradient_ratio",
     "log_push_ratio",
     "log_ratio",
@@ -74,6 +81,8 @@ __all__ = [
     "margin",
     "mass_by_kind",
     "mass_gain",
+    "mass_moved",
+    "moved_by",
     "non_dominated",
     "over_pairs",
     "over_prompts",

@@ -62,6 +62,36 @@ def front_frequency(costs: xr.DataArray, *, resamples: int = 2000, seed: int = 0
     return xr.Dataset({"on_front": on_front, "frequency": frequency})
 
 
+def least_kl(prob: np.ndarray, reference_prob: float) -> np.ndarray:
+    """Compute the least KL from the reference at which a response has a given probability.
+
+    c log(c / p) + (1 - c) log((1 - c) / (1 - p)): all other responses keep their reference proportions
+
+    Args:
+        prob: c, from 0 to 1, of any shape.
+        reference_prob: p, above 0 and below 1.
+
+    Returns:
+        KL in nats, of the shape of `prob`; 0 at c = p, log(1 / p) at c = 1.
+
+    Raises:
+        ValueError: If a probability is out of range.
+
+    Source: data-processing inequality, own derivation; tests/test_metrics_fronts.py.
+    """
+    given = np.asarray(prob, np.float64)
+    if not 0 < reference_prob < 1 or not ((given >= 0) & (given <= 1)).all():
+        raise ValueError(
+            f"prob lies from {given.min():g} to {given.max():g} and reference_prob is {reference_prob:g}; the first "
+            "must lie in [0, 1], the second in (0, 1). Give probabilities, not their logarithms."
+        )
+    parts = []
+    for share, start in ((given, reference_prob), (1 - given, 1 - reference_prob)):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            parts.append(np.where(share > 0, share * (np.log(share) - np.log(start)), 0.0))
+    return parts[0] + parts[1]
+
+
 def _front(costs: np.ndarray) -> np.ndarray:
     """Mark the settings of [..., setting, cost] that none beats."""
     beaten = np.zeros(costs.shape[:-1], bool)

@@ -4,13 +4,22 @@ from lab.properties.audit import Audit, Check, audit
 from lab.properties.curves import crossing, turning_point
 from lab.properties.definitions import by_step
 from lab.properties.findings import Finding, Properties, Thresholds
-from lab.properties.horizons import Horizon, by_seed_at, interval_of_those_there, progress, read_at, verdicts_at
+from lab.properties.horizons import (
+    NOT_REACHED,
+    Horizon,
+    by_seed_at,
+    interval_of_those_there,
+    progress,
+    read_at,
+    verdicts_at,
+)
 from lab.properties.measuring import by_seed, measure, verdicts
 from lab.properties.summary import summary
 
 __all__ = [
     "Audit",
     "Check",
+    "NOT_REACHED",
     "Finding",
     "Horizon",
     "Properties",

@@ -63,10 +63,10 @@ def progress(ds: xr.Dataset, quantity: str) -> xr.DataArray:
     """
     if quantity == KL:
         return metrics.over_prompts(metrics.kl_from_reference(ds), ds)
-    margin = metrics.over_pairs(metrics.log_ratio_margin(ds), ds)
     if quantity == MARGIN:
-        return margin
-    return xr.broadcast(ds["step"].astype(np.float64), margin)[0].transpose(*margin.dims)
+        return metrics.over_pairs(metrics.log_ratio_margin(ds), ds)
+    runs = ds["log_prob"].isel(prompt=0, response=0, drop=True)
+    return ds["step"].astype(np.float64).broadcast_like(runs).transpose(*runs.dims)
 
 
 def read_at(values: xr.DataArray, ds: xr.Dataset, horizons: Sequence[Horizon]) -> xr.DataArray:
@@ -87,12 +87,14 @@ def read_at(values: xr.DataArray, ds: xr.Dataset, horizons: Sequence[Horizon]) -
     """
     if not horizons:
         raise ValueError("there are no horizons; give at least one, such as Horizon('step', 500)")
-    columns = []
-    for horizon in horizons:
-        way = progress(ds, horizon.quantity).broadcast_like(values).transpose(*values.dims)
-        columns.append(metrics.when_reached(values, way, [horizon.level]).isel(level=0, drop=True))
-    joined = xr.concat(columns, xr.DataArray([str(each) for each in horizons], dims="horizon", name="horizon"))
-    return joined.transpose(..., "horizon")
+    columns = {}
+    for quantity in dict.fromkeys(each.quantity for each in horizons):
+        mine = [each for each in horizons if each.quantity == quantity]
+        way = progress(ds, quantity).broadcast_like(values).transpose(*values.dims)
+        read = metrics.when_reached(values, way, [each.level for each in mine])
+        columns |= {each: read.isel(level=place, drop=True) for place, each in enumerate(mine)}
+    names = xr.DataArray([str(each) for each in horizons], dims="horizon", name="horizon")
+    return xr.concat([columns[each] for each in horizons], names).transpose(..., "horizon")
 
 
 def by_seed_at(ds: xr.Dataset, horizons: Sequence[Horizon], *, thresholds: Thresholds | None = None) -> xr.Dataset:
@@ -115,8 +117,8 @@ def by_seed_at(ds: xr.Dataset, horizons: Sequence[Horizon], *, thresholds: Thres
     Source: own definition; tests/test_properties_horizons.py.
     """
     curves = by_step(ds, threshold=(thresholds or Thresholds()).drop)
-    names = ("value", "loss_change", "above_start")
-    return xr.Dataset({name: read_at(curves[name], ds, horizons) for name in names})
+    stacked = curves[["value", "loss_change", "above_start"]].to_dataarray("number").transpose(..., "step")
+    return read_at(stacked, ds, horizons).to_dataset("number")
 
 
 def verdicts_at(

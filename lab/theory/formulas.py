@@ -39,15 +39,18 @@ def _score(average: Tensor, alpha: float | Tensor) -> Tensor:
 
 
 FUNCTIONS: Mapping[str, tuple[str, Callable[..., Tensor]]] = {
-    "s": ("the logistic function 1 / (1 + exp(-x))", torch.sigmoid),
-    "log_s": ("its logarithm", torch.nn.functional.logsigmoid),
+    "s": ("1 / (1 + exp(-x)) of x, the logistic function", torch.sigmoid),
+    "log_s": ("", torch.nn.functional.logsigmoid),
     "exp": ("", torch.exp),
     "log": ("", lambda x: torch.log(torch.as_tensor(x, dtype=torch.float64))),
     "abs": ("", torch.abs),
     "max": ("", lambda x, y: torch.maximum(_t(x), _t(y))),
     "min": ("", lambda x, y: torch.minimum(_t(x), _t(y))),
-    "score": ("score(a, α): (1 - exp(-α a)) / α, and a where α = 0", _score),
-    "same_rank": ("same_rank(a, b): the a of the pair that stands among a where this one stands among b", at_same_rank),
+    "score": ("(1 - exp(-α a)) / α of a and α, and a where α = 0", _score),
+    "same_rank": (
+        "of two values a, b of each pair: the a that stands among all a where this pair's b stands among all b",
+        at_same_rank,
+    ),
 }
 _WRITTEN = {
     "beta": "β", "beta_chosen": "β⁺", "beta_rejected": "β⁻", "alpha": "α", "gamma": "γ", "tau": "τ", "smoothing": "e",

@@ -1,0 +1,82 @@
+"""A panel of a vector field: where the chosen response falls, which way the flow goes, and the ways of real runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lab import metrics, plots
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+FALLS = "Oranges"
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A vector field over log π⁺ and log π⁻, averaged over the pairs.
+
+    Args:
+        x: log π⁺ [x], nats.
+        y: log π⁻ [y], nats.
+        chosen: Its flow [seed, y, x].
+        rejected: Its flow [seed, y, x].
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    chosen: np.ndarray
+    rejected: np.ndarray
+
+    @classmethod
+    def of(cls, flow: xr.Dataset) -> Plane:
+        """Average what `lab.experiments.planes.flow_on_plane` returns over the pairs."""
+        mean = flow.weighted(flow["pair_weight"]).mean("pair", skipna=False)
+        arrays = (mean[name].transpose("seed", "log_rejected", "log_chosen").values for name in ("chosen", "rejected"))
+        return cls(flow["log_chosen"].values, flow["log_rejected"].values, *arrays)
+
+    @property
+    def falling(self) -> np.ndarray:
+        """Share of seeds in which the chosen response falls, [y, x]; NaN where there is no state."""
+        return np.where(np.isfinite(self.chosen), self.chosen < 0, np.nan).mean(0)
+
+    @property
+    def share(self) -> float:
+        """The same over all states."""
+        return float(np.nanmean(self.falling))
+
+
+def draw_plane(plane: Plane, ax: Axes) -> None:
+    """Shade the states where the chosen response falls, and draw the median direction of the flow in each."""
+    some = np.where(plane.falling > 0, plane.falling, np.nan)
+    image = ax.pcolormesh(plane.x, plane.y, some, cmap=FALLS, vmin=0, vmax=1.6, shading="nearest", zorder=0)
+    image.set_rasterized(True)
+    width, height = np.ptp(plane.x), np.ptp(plane.y)
+    right, up = (np.nanmedian(np.where(np.isfinite(each), each, 0), 0) for each in (plane.chosen, plane.rejected))
+    missing = ~np.isfinite(plane.falling)
+    right, up = (np.where(missing, np.nan, each) for each in (right, up))
+    plots.arrows(plane.x, plane.y, right / width, up / height, ax, color="#6F6F6F", width=0.008)
+
+
+def draw_ways(ds: xr.Dataset, ax: Axes, role: plots.Role) -> pd.DataFrame:
+    """Draw every run as a thin line with a dot at its end; return what was drawn."""
+    ways = [metrics.over_pairs(metric(ds), ds) for metric in (metrics.chosen_log_prob, metrics.rejected_log_prob)]
+    chosen, rejected = (way.transpose("seed", "step").values for way in ways)
+    for x, y in zip(chosen, rejected, strict=True):
+        plots.path(x, y, ax, role=replace(role, line="solid"), faint=True)
+    seeds, steps = np.indices(chosen.shape)
+    return pd.DataFrame({"seed": seeds.ravel(), "step": ds["step"].values[steps.ravel()], "x": chosen.ravel(),
+                         "y": rejected.ravel()})  # fmt: skip
+
+
+def table_of(plane: Plane) -> pd.DataFrame:
+    """Everything that `draw_plane` draws: a row for each state, with its share of falling seeds and its direction."""
+    x, y = (each.ravel() for each in np.meshgrid(plane.x, plane.y))
+    right, up = (np.nanmedian(np.nan_to_num(each), 0).ravel() for each in (plane.chosen, plane.rejected))
+    frame = pd.DataFrame({"x": x, "y": y, "falling": plane.falling.ravel(), "dx": right, "dy": up})
+    return frame[frame["falling"].notna()]
