@@ -10,11 +10,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import lab.comparisons as comparisons
+    import lab.estimators as estimators
     import lab.gradients as gradients
     import lab.metrics as metrics
+    import lab.optima as optima
     import lab.plots as plots
     import lab.properties as properties
     import lab.theory as theory
+    from lab.estimators import GRPO, PPO, REINFORCE, RLOO, ExpectedReward, PolicyGradient
     from lab.experiments.experiment import Experiment
     from lab.experiments.picture import picture
     from lab.experiments.running import run
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
         APOZeroUnpaired,
         AveragedDPO,
         AveragedIPO,
+        BradleyTerry,
         CalDPO,
         ChiPO,
         DiscoPOP,
@@ -124,6 +129,16 @@ _HOMES: dict[str, str | None] = {
     "TokenSFT": "lab.objectives",
     "Unlikelihood": "lab.objectives",
     "WeightedSum": "lab.objectives",
+    "BradleyTerry": "lab.objectives",
+    "ExpectedReward": "lab.estimators",
+    "GRPO": "lab.estimators",
+    "PPO": "lab.estimators",
+    "REINFORCE": "lab.estimators",
+    "RLOO": "lab.estimators",
+    "PolicyGradient": "lab.estimators",
+    "comparisons": None,
+    "optima": None,
+    "estimators": None,
     "gradients": None,
     "load": "lab.trajectory",
     "metrics": None,
@@ -190,7 +205,17 @@ __all__ = [
     "TokenSFT",
     "Unlikelihood",
     "WeightedSum",
+    "BradleyTerry",
+    "ExpectedReward",
+    "GRPO",
+    "PPO",
+    "REINFORCE",
+    "RLOO",
+    "PolicyGradient",
     "__version__",
+    "comparisons",
+    "optima",
+    "estimators",
     "gradients",
     "load",
     "metrics",

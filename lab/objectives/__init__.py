@@ -11,7 +11,7 @@ from lab.objectives.odds import ORPO
 from lab.objectives.pairwise import DPO, IPO, FlexDPO, SLiC
 from lab.objectives.prospect import KTO, APOZeroUnpaired
 from lab.objectives.reference_free import CPO, AlphaPO, FreeIPO, SimPO, SLiCHF
-from lab.objectives.rewards import RewardModel
+from lab.objectives.rewards import BradleyTerry, RewardModel
 from lab.objectives.supervised import SFT, TokenSFT, Unlikelihood
 from lab.objectives.triple import TPO, TPOL, GoldSFT
 from lab.objectives.weighted import WeightedSum
@@ -19,7 +19,7 @@ from lab.objectives.weighting import WPO
 
 __all__ = [
     "AOT", "BCO", "CDPO", "CPO", "DPO", "DPOP", "EXO", "IPO", "KTO", "NCA", "ORPO", "SFT", "SPPO", "TPO", "TPOL", "WPO",
-    "APODown", "APOZero", "APOZeroUnpaired", "AOTUnpaired", "AlphaPO", "AveragedDPO", "AveragedIPO", "CalDPO", "ChiPO",
-    "DPOShift", "DiscoPOP", "Divergence", "FlexDPO", "FreeIPO", "GoldSFT", "Objective", "PairLogProbs", "RewardModel",
-    "RobustDPO", "SLiC", "SLiCHF", "SimPO", "TokenSFT", "Unlikelihood", "WeightedSum",
+    "APODown", "APOZero", "APOZeroUnpaired", "AOTUnpaired", "AlphaPO", "AveragedDPO", "AveragedIPO", "BradleyTerry",
+    "CalDPO", "ChiPO", "DPOShift", "DiscoPOP", "Divergence", "FlexDPO", "FreeIPO", "GoldSFT", "Objective",
+    "PairLogProbs", "RewardModel", "RobustDPO", "SLiC", "SLiCHF", "SimPO", "TokenSFT", "Unlikelihood", "WeightedSum",
 ]  # fmt: skip

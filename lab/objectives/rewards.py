@@ -49,3 +49,17 @@ class RewardModel(Objective):
         push = torch.sigmoid(per_run(self.margin, pairs.chosen) - (pairs.chosen - pairs.rejected))
         pull = 2 * per_run(self.center, push) * (pairs.chosen + pairs.rejected)
         return pull - push, pull + push
+
+
+@dataclass(frozen=True)
+class BradleyTerry(RewardModel):
+    """A reward model proper: the same loss on a network's raw outputs, which need not be log-probabilities.
+
+    Trained, the network's logits are rewards, each prompt's up to a constant unless `center` fixes it. The gradients in
+    the two rewards are -s(R' - R) and +s(R' - R): equal and opposite, and both vanish together.
+    """
+
+    @property
+    def betas(self) -> tuple[float | Tensor, float | Tensor]:
+        """Return 1 twice: a reward is the implicit reward of the rewards' softmax over an even reference."""
+        return 1.0, 1.0

@@ -36,6 +36,10 @@ class Policy(ABC):
         """
 
     @abstractmethod
+    def scorer(self, problem: Problem) -> tuple[Policy, Tensor]:
+        """Return the same network as a reward model, with parameters of which all scores are 0, [run, parameter]."""
+
+    @abstractmethod
     def forward(self, parameters: Tensor) -> tuple[Tensor, Any]:
         """Return the logits [run, prompt, response], and what `pullback` and `pushforward` need of this pass."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -82,6 +82,10 @@ class LogLinear(Policy):
     def start(self, problem: Problem) -> Tensor:
         """Return zeros, the reference, [run, parameter]."""
         return torch.zeros(problem.runs, self.parameter_count, dtype=torch.float64)
+
+    def scorer(self, problem: Problem) -> tuple[Policy, Tensor]:
+        """Return the same features without an offset, and zeros."""
+        return replace(self, offset=torch.zeros_like(self.offset)), self.start(problem)
 
     def forward(self, parameters: Tensor) -> tuple[Tensor, None]:
         """Return offset + phi . theta, [run, prompt, response]."""

@@ -68,6 +68,13 @@ class MLP(Policy):
     def start(self, problem: Problem) -> None:
         """Return None: a network has no closed form, its reference is fitted."""
 
+    def scorer(self, problem: Problem) -> tuple[Policy, Tensor]:
+        """Return the network itself, drawn as by `initial` but with a last layer of zeros."""
+        drawn = self.initial(problem.seeds)
+        for head in self.split(drawn)[4:]:
+            head.zero_()
+        return self, drawn
+
     def initial(self, seeds: tuple[int, ...]) -> Tensor:
         """Draw every weight and bias uniformly in +-1/sqrt(inputs of its layer), [run, parameter]."""
         fan_in = (self.prompts, self.prompts, self.width, self.width, self.width, self.width)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from lab.policies.base import Policy, check_sizes
@@ -41,6 +42,10 @@ class Tabular(Policy):
     def start(self, problem: Problem) -> Tensor:
         """Return the target's log-probabilities as logits, [run, parameter]."""
         return problem.target_log_prob.flatten(1).clone()
+
+    def scorer(self, problem: Problem) -> tuple[Policy, Tensor]:
+        """Return the table itself and zeros."""
+        return self, torch.zeros(problem.runs, self.parameter_count, dtype=torch.float64)
 
     def forward(self, parameters: Tensor) -> tuple[Tensor, None]:
         """Return the logits, a view of the parameters, [run, prompt, response]."""

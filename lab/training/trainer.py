@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lab import trajectory
 from lab.estimators import PolicyGradient
-from lab.objectives import Objective
+from lab.objectives import BradleyTerry, Objective
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
@@ -20,6 +20,7 @@ from lab.threads import one_thread
 from lab.training.loop import Chunk
 from lab.training.recording import NonFiniteError, Record
 from lab.training.rollouts import RolloutChunk
+from lab.training.scores import ScoreChunk
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 EVERYTHING = Record()
@@ -51,7 +52,7 @@ def train(
         optimizer: the optimiser; its learning rate is a number or [run].
         steps: number of updates, at least 1.
         start: parameters of the reference policy, where training starts, [run, parameter]; None computes them by
-            `lab.references.reference_parameters`.
+            `lab.references.reference_parameters`; a reward model begins at scores of 0.
         record: what to keep and how often.
         batch: pairs in each step, drawn without replacement within an epoch by the run's seed; 0 uses all pairs.
         dtype: torch.float64 or torch.float32.
@@ -84,6 +85,9 @@ def train(
             )
     else:
         _check_coupling(objective, problem, batch)
+    if isinstance(objective, BradleyTerry):
+        policy, blank = policy.scorer(problem)
+        start = blank if start is None else start
     if start is None:
         start = reference_parameters(policy, problem)
     if start.shape != (problem.runs, policy.parameter_count):
@@ -99,7 +103,7 @@ def train(
             rows = slice(first, first + size)
             # Placed outside inference mode: an objective without a closed form differentiates through its settings.
             where = (rows, problem.runs, dtype, device)
-            kind = RolloutChunk if isinstance(objective, PolicyGradient) else Chunk
+            kind = _loop(objective)
             chunk = kind(
                 replace(
                     problem,
@@ -175,6 +179,13 @@ def check_device(device: str | torch.device) -> torch.device:
             f"device is {str(device)!r}, which is not there; allowed here are {', '.join(there)}: choose one of them"
         )
     return found
+
+
+def _loop(objective: Objective | PolicyGradient) -> Any:
+    """Return the loop that such an objective is trained by."""
+    if isinstance(objective, PolicyGradient):
+        return RolloutChunk
+    return ScoreChunk if isinstance(objective, BradleyTerry) else Chunk
 
 
 def _check_coupling(objective: Objective, problem: Problem, batch: int) -> None:
