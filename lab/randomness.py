@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # The purposes. A new one is appended: the numbers are part of what a seed means.
-WORLD, FEATURES, WEIGHTS, BATCHES, REWARDS, COMPARISONS, ROLLOUTS = range(7)
+WORLD, FEATURES, WEIGHTS, BATCHES, REWARDS, COMPARISONS, ROLLOUTS, SUPPORT = range(8)
 _STREAMS = 16
 
 
@@ -16,7 +16,7 @@ def generator(seed: int, stream: int) -> torch.Generator:
     Args:
         seed: the run's seed, 0 or larger.
         stream: one of `WORLD`, `FEATURES`, `WEIGHTS`, `BATCHES`, `REWARDS`, `COMPARISONS`,
-            `ROLLOUTS`.
+            `ROLLOUTS`, `SUPPORT`.
 
     Raises:
         ValueError: if the seed is negative.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lab.experiments.experiment import Experiment
 from lab.experiments.grammar import write_value
-from lab.experiments.vocabulary import COUPLED, EXAMPLE, KEPT, WORDS, Word
+from lab.experiments.vocabulary import COUPLED, EXAMPLE, GRADIENTS, KEPT, WORDS, Word
 
 LOSSES = ", ".join(WORDS["objective"].choices)
 BASE = "mlp s1 dpo adam lr=1e-3 steps=5"
@@ -145,7 +145,7 @@ LINE_ERRORS = {
     "": "The experiment line is empty. Write for example 'mlp s1 dpo",
     " \t": "The experiment line is empty.",
     "mlp s1 dpoo adam lr=1 steps=5": "'dpoo' is not a word of the experiment line. Did you mean dpo? "
-    f"Valid words: policy: tabular, loglinear, mlp; scenario: s1, s2, s3, s4; objective: {LOSSES}; "
+    f"Valid words: policy: tabular, loglinear, mlp; scenario: s1, s2, s3, s4, open; objective: {LOSSES}; "
     "optimizer: sgd, momentum, adam; keys: beta=,",
     "MLP": "'MLP' is not a word of the experiment line. Did you mean mlp?",
     "zzzz": "'zzzz' is not a word of the experiment line. Valid words: policy: tabular",
@@ -232,8 +232,8 @@ WHOLE_LINE_ERRORS = {
     "tabular,mlp s1 dpo sgd lr=1 steps=5 width=16,32": "width=16,32: the axis width belongs to policy mlp, and tabular "
     "would only repeat along it. Give one width, or leave tabular out.",
     "mlp s1 dpo,sft sgd lr=1 steps=5 beta=1,2": "beta=1,2: the axis beta belongs to any objective but sft, reward, "
-    "unlikelihood, sft_token, and sft would only repeat along it. Give one beta, or leave sft out.",
-    "mlp s1 sft sgd lr=1 steps=5 beta=1": "beta=1: beta belongs to any objective but sft, reward, unlikelihood, sft_token, and the objective "
+    "unlikelihood, sft_token, rm, and sft would only repeat along it. Give one beta, or leave sft out.",
+    "mlp s1 sft sgd lr=1 steps=5 beta=1": "beta=1: beta belongs to any objective but sft, reward, unlikelihood, sft_token, rm, and the objective "
     "here is sft. Take beta out,",
     "mlp s1 flex,dpo sgd lr=1 steps=5 beta_rejected=.2": "beta_rejected=0.2: beta_rejected belongs to objective flex, and "
     "dpo in the same sweep has no such key. Run flex on a line of its own.",
@@ -324,6 +324,9 @@ def _numbers(word: Word) -> st.SearchStrategy[float] | st.SearchStrategy[int]:
     )
 
 
+FIXED = ("pairs", "roles", "on", "off", "spread", "overlap", "chosen_length", "rejected_length")
+
+
 @st.composite
 def experiments(draw: st.DrawFn) -> Experiment:
     """Any valid experiment: the words first, then keys that they take, with bounds that fit each other."""
@@ -333,11 +336,25 @@ def experiments(draw: st.DrawFn) -> Experiment:
 
     fields: dict[str, object] = {name: some(name, 3) for name in ("policy", "scenario", "objective", "optimizer")}
     prompts, pairs = draw(st.integers(1, 6)), draw(st.integers(1, 3))
-    fields |= {"prompts": prompts, "pairs": pairs, "responses": draw(st.integers(2 * pairs + 1, 20))}
-    largest = 0 if set(COUPLED) & set(fields["objective"]) else prompts * pairs  # type: ignore[call-overload]
-    limits = {"batch": st.integers(0, largest), "on": st.floats(1e-9, 0.49), "off": st.floats(1e-9, 0.49)}
+    responses = draw(st.integers(2 * pairs + 1, 20))
+    fields |= {"prompts": prompts, "responses": responses}
+    coupled, climbing = (bool(set(words) & set(fields["objective"])) for words in (COUPLED, GRADIENTS))  # type: ignore[call-overload]
+    truths = ["none", "normal"]
+    if draw(st.booleans()) and not coupled:
+        fields["scenario"], truths, left_out = ["open"], ["normal", "linear"], FIXED
+    else:
+        fields["scenario"] = [name for name in fields["scenario"] if name != "open"] or ["s1"]  # type: ignore[attr-defined]
+        fields["pairs"], left_out = pairs, ()
+    if climbing or fields["scenario"] == ["open"]:
+        fields["truth"] = [draw(st.sampled_from([truth for truth in truths if truth != "none"]))]
+    largest = 0 if coupled or climbing else prompts * pairs
+    limits = {
+        "batch": st.integers(0, largest), "on": st.floats(1e-9, 0.49), "off": st.floats(1e-9, 0.49),
+        "truth": st.sampled_from(truths), "held": st.integers(0, prompts - 1),
+        "coverage": st.sampled_from([0, *range(2, responses + 1)]),
+    }  # fmt: skip
     for name, word in WORDS.items():
-        if name in fields or not (word.required or draw(st.booleans())):
+        if name in fields or name in left_out or not (word.required or draw(st.booleans())):
             continue
         owners = fields.get(word.owner, [])
         taken = [owner for owner in owners if owner in word.owned_by]  # type: ignore[attr-defined]
@@ -347,7 +364,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
             kept = draw(st.lists(st.sampled_from(KEPT), unique=True))
             fields[name] = "+".join(kept) or "none"
             continue
-        one = st.sampled_from(word.choices) if word.choices else limits.get(name, _numbers(word))
+        one = limits[name] if name in limits else st.sampled_from(word.choices) if word.choices else _numbers(word)
         above = WORDS[word.owner] if word.owner else word
         alone = not above.owner or set(fields[above.owner]) <= set(above.owned_by)  # type: ignore[call-overload]
         several = alone and word.sweep != "fixed" and (not word.owner or len(taken) == len(owners))  # type: ignore[arg-type]

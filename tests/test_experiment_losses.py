@@ -10,6 +10,7 @@ import torch
 
 import lab
 from lab.experiments.losses import CATALOGUE
+from lab.experiments.methods import METHODS, SETTINGS
 from lab.experiments.running import build
 from lab.experiments.vocabulary import COUPLED, WORDS
 
@@ -21,21 +22,23 @@ def built(words: str):
 
 
 def test_every_word_is_in_the_catalogue_and_every_key_belongs_to_it():
-    assert set(CATALOGUE) == set(WORDS["objective"].choices)
+    assert {*CATALOGUE, *METHODS, "rm"} == set(WORDS["objective"].choices)
     for word, (_, keys) in CATALOGUE.items():
         assert all(word in WORDS[key].owned_by for key in keys.values())
     own = {key for _, keys in CATALOGUE.values() for key in keys.values()}
     shared = {"sft_weight", "divergence", "chosen_length", "rejected_length"}
-    assert {name for name, word in WORDS.items() if word.owner == "objective"} == own | shared
+    methods = {*SETTINGS, "whiten", "reward_from"}
+    assert {name for name, word in WORDS.items() if word.owner == "objective"} == own | shared | methods
 
 
 @pytest.mark.parametrize("word", WORDS["objective"].choices)
 def test_every_word_trains_and_its_line_comes_back(word):
-    line = LINE.format(word)
+    line = LINE.format(word) + (" truth=normal" if word in METHODS else "")
     record = lab.run(line)
     assert np.isfinite(record.loss).all() and np.isfinite(record.response_weight).all()
     assert lab.Experiment.parse(record.attrs["experiment"]) == lab.Experiment.parse(line)
-    assert built(word)[2].couples_pairs == (word in COUPLED)
+    if word not in METHODS:
+        assert built(word)[2].couples_pairs == (word in COUPLED)
 
 
 @pytest.mark.parametrize(("word", "key"), [(w, k) for w, (_, keys) in CATALOGUE.items() for k in keys.values()])

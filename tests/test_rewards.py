@@ -20,7 +20,7 @@ LINE = "tabular s1,s4 dpo beta=0.1,1 sgd lr=1 steps=4 seeds=3 every=2 pairs=2"
 
 def test_the_chosen_response_of_every_pair_has_the_larger_reward() -> None:
     pairs = lab.Preferences.grid(6, 10, 3)
-    reward = normal_rewards(pairs, 6, 10, seeds=tuple(range(50)))
+    reward = normal_rewards(6, 10, seeds=tuple(range(50)), agreeing=pairs)
     assert reward.shape == (50, 6, 10) and reward.dtype == torch.float64
     assert bool((reward[:, pairs.prompt, pairs.chosen] > reward[:, pairs.prompt, pairs.rejected]).all())
 
@@ -28,7 +28,7 @@ def test_the_chosen_response_of_every_pair_has_the_larger_reward() -> None:
 def test_an_exchange_is_all_that_is_done_to_standard_normal_draws() -> None:
     """Means 1/sqrt(pi), -1/sqrt(pi) and 0, variances 1 - 1/pi, 1 - 1/pi and 1, within five standard errors."""
     pairs = lab.Preferences.grid(4, 10)
-    reward = normal_rewards(pairs, 4, 10, seeds=tuple(range(4000)))
+    reward = normal_rewards(4, 10, seeds=tuple(range(4000)), agreeing=pairs)
     better, worse = reward[:, pairs.prompt, pairs.chosen], reward[:, pairs.prompt, pairs.rejected]
     rest = reward[:, pairs.unseen(4, 10)]
     expected = ((better, 1 / math.sqrt(math.pi), 1 - 1 / math.pi), (worse, -1 / math.sqrt(math.pi), 1 - 1 / math.pi),
@@ -40,16 +40,16 @@ def test_an_exchange_is_all_that_is_done_to_standard_normal_draws() -> None:
 
 def test_a_seed_has_its_rewards_whatever_the_other_seeds_and_the_global_seed_are() -> None:
     pairs = lab.Preferences.grid(4, 10)
-    alone = normal_rewards(pairs, 4, 10, seeds=(7,))
+    alone = normal_rewards(4, 10, seeds=(7,), agreeing=pairs)
     torch.manual_seed(3)
-    together = normal_rewards(pairs, 4, 10, seeds=(1, 7, 2, 7))
+    together = normal_rewards(4, 10, seeds=(1, 7, 2, 7), agreeing=pairs)
     assert torch.equal(together[1], alone[0]) and torch.equal(together[3], alone[0])
     assert not torch.equal(together[0], alone[0])
 
 
 def test_pairs_that_share_a_response_are_refused() -> None:
     with pytest.raises(ValueError, match="two pairs of a prompt share a response; rewards are drawn for"):
-        normal_rewards(worlds.preferences(), worlds.PROMPTS, worlds.RESPONSES, seeds=(0,))
+        normal_rewards(worlds.PROMPTS, worlds.RESPONSES, seeds=(0,), agreeing=worlds.preferences())
 
 
 def test_the_expected_reward_is_the_sum_over_all_responses() -> None:

@@ -10,7 +10,7 @@ import lab
 from lab import store, theory
 from lab.experiments.cached import LIBRARIES
 from lab.experiments.experiment import Experiment
-from lab.experiments.running import build, reference
+from lab.experiments.running import build_pairwise, reference
 from lab.experiments.sources import sources, versions
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def attribute(experiment: str | Experiment) -> xr.DataArray:
         "attribution", str(experiment), lab.__version__, versions(*LIBRARIES), sources("lab.experiments.attribution")
     )
     changes = store.fetch_arrays(key, lambda: {"changes": _compute(experiment)})["changes"]
-    axes = build(experiment)[-1]
+    axes = build_pairwise(experiment)[-1]
     total, every = experiment.value("steps"), experiment.value("every")
     array = changes.reshape(*(len(values) for values in axes.values()), *changes.shape[1:])
     coordinates = {name: (name, values, {"long_name": name.replace("_", " ")}) for name, values in axes.items()}
@@ -65,7 +65,7 @@ def attribute(experiment: str | Experiment) -> xr.DataArray:
 
 
 def _compute(experiment: Experiment) -> np.ndarray:
-    problem, policy, objective, optimizer, _ = build(experiment)
+    problem, policy, objective, optimizer, _ = build_pairwise(experiment)
     found = theory.attribute(
         policy, reference(policy, problem), objective, optimizer, problem,
         steps=experiment.value("steps"), every=experiment.value("every"),

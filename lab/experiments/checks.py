@@ -8,7 +8,7 @@ from itertools import product
 from numbers import Integral, Real
 
 from lab.experiments.grammar import nearest, write_value
-from lab.experiments.vocabulary import COUPLED, KEPT, WORDS, Value, Word, takers
+from lab.experiments.vocabulary import COUPLED, GRADIENTS, KEPT, WORDS, Value, Word, takers
 
 # (chosen, rejected) start probability of each scenario, by the key that sets it.
 STARTS = {"s1": ("on", "on"), "s2": ("off", "on"), "s3": ("on", "off"), "s4": ("off", "off")}
@@ -62,6 +62,7 @@ def check_together(values: Values, given: Iterable[str]) -> None:
         ValueError: A key that belongs to none of the chosen words, start probabilities of 1 or more,
             more pairs than the responses allow, or a batch larger than the number of pairs.
     """
+    given = list(given)
     for name in given:
         _check_owner(name, values)
     if values["beta_chosen"] and values["beta_rejected"] and values["beta"] != WORDS["beta"].default:
@@ -69,7 +70,11 @@ def check_together(values: Values, given: Iterable[str]) -> None:
             f"{_show('beta', values['beta'])} has no effect: beta_chosen and beta_rejected are both given. "
             "Take out beta or one of the two."
         )
-    _check_world(values)
+    if "open" in values["scenario"]:
+        _check_open(values, given)
+    else:
+        _check_world(values)
+    _check_reward(values)
 
 
 def belongs(name: str, values: Values) -> bool:
@@ -184,6 +189,62 @@ def _check_world(values: Values) -> None:
             )
     for scenario, on, off in product(values["scenario"], values["on"], values["off"]):
         _check_start(str(scenario), {"on": float(on), "off": float(off)}, unseen=responses - 2 * pairs, pairs=pairs)
+
+
+def _check_open(values: Values, given: Iterable[str]) -> None:
+    if len(values["scenario"]) > 1:
+        raise ValueError(
+            f"{_show('scenario', values['scenario'])}: an open scenario has other pairs than the rest. "
+            "Give it a line of its own."
+        )
+    fixed = [name for name in given if name in ("pairs", "roles", "on", "off", "spread", "overlap")]
+    if fixed:
+        raise ValueError(
+            f"{_show(fixed[0], values[fixed[0]])}: {fixed[0]} belongs to scenarios of fixed pairs, and the scenario "
+            f"here is open, in which any two responses may be compared. Take {fixed[0]} out, or choose s1 to s4."
+        )
+    if any(int(length) != 1 for name in ("chosen_length", "rejected_length") for length in values[name]):
+        raise ValueError(
+            "chosen_length and rejected_length belong to scenarios of fixed pairs, and in an open one every response "
+            "may be either. Take them out."
+        )
+    if "none" in values["truth"]:
+        raise ValueError("the scenario is open and there is no true reward to compare by. Write truth=normal.")
+    responses, prompts = int(values["responses"][0]), int(values["prompts"][0])
+    for covered in values["coverage"]:
+        if int(covered) == 1 or int(covered) > responses:
+            raise ValueError(
+                f"coverage={covered}: a comparison needs 2 responses and there are {responses}. Give 2 to {responses}, "
+                "or 0 for all."
+            )
+    for held in values["held"]:
+        if int(held) >= prompts:
+            raise ValueError(f"held={held}: of {prompts} prompts at least one needs data. Give 0 to {prompts - 1}.")
+    coupled = [str(objective) for objective in values["objective"] if objective in COUPLED]
+    if coupled:
+        raise ValueError(
+            f"{', '.join(coupled)} compares each pair with all others as equals, and the pairs of an open scenario "
+            "have weights. Choose s1, s2, s3 or s4, or another objective."
+        )
+    pairs = prompts * responses * (responses - 1)
+    for batch in values["batch"]:
+        if int(batch) > pairs:
+            raise ValueError(f"batch={batch}: batch is at most the number of pairs, which is {pairs} here.")
+
+
+def _check_reward(values: Values) -> None:
+    climbing = [str(word) for word in values["objective"] if word in GRADIENTS]
+    if climbing and "none" in values["truth"] and "truth" in values["reward_from"]:
+        raise ValueError(
+            f"{', '.join(climbing)} climbs a reward and there is none. Write truth=normal, or reward_from=model for a "
+            "reward model of the pairs."
+        )
+    if climbing and any(int(batch) for batch in values["batch"]):
+        raise ValueError(
+            f"{_show('batch', values['batch'])}: {', '.join(climbing)} draws its own responses. Give samples instead."
+        )
+    if "linear" in values["truth"] and "open" not in values["scenario"]:
+        raise ValueError("truth=linear need not agree with fixed pairs. Write truth=normal, or choose scenario open.")
 
 
 def _check_start(scenario: str, level: dict[str, float], *, unseen: int, pairs: int) -> None:

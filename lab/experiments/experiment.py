@@ -21,7 +21,7 @@ class Experiment:
 
     Args:
         policy: tabular, loglinear, mlp.
-        scenario: s1, s2, s3, s4.
+        scenario: s1, s2, s3, s4, open.
         objective: dpo, flex, ipo, slic, sft, or another word of `lab.experiments.vocabulary`.
         beta: Scale of the log-ratios, above 0.
         beta_chosen: Flex-DPO's beta of the chosen response, above 0; empty follows `beta`.
@@ -41,6 +41,15 @@ class Experiment:
         unlikelihood_weight: Weight of the unlikelihood, at least 0.
         reward_margin: What the rewards of a reward model should differ by.
         centering: Weight of the centring of rewards, at least 0.
+        samples: Responses that a policy gradient draws for a prompt, 0 for the exact expectation.
+        epochs: Updates on each batch of drawn responses.
+        ratio_clip: How far pi / pi_old may leave 1.
+        baseline: none, mean, leave_one_out, group, value.
+        whiten: no, yes: whether advantages are scaled over the batch.
+        kl: reward, exact, k3, k3_corrected: where KL enters.
+        reward_from: truth, model: which reward is climbed.
+        model_steps: Updates of the reward model.
+        model_lr: Learning rate of the reward model; empty follows `lr`.
         divergence: reverse_kl, forward_kl, jensen_shannon, alpha.
         divergence_alpha: alpha of that divergence.
         chosen_length: Tokens of a chosen response, at least 1; the others have 1.
@@ -62,7 +71,17 @@ class Experiment:
         on: Start probability called on-policy, shared by the pairs of a prompt.
         off: Start probability called off-policy, shared by the pairs of a prompt.
         spread: drawn, even: how the rest is spread over the unseen responses.
-        truth: none, normal: the true reward that judges the policy.
+        truth: none, normal, linear: the true reward.
+        data: population, sampled: comparisons of an open scenario.
+        comparisons: Comparisons drawn for a prompt.
+        repeats: Labels drawn for a comparison.
+        judge: bradley_terry, noisy: who labels.
+        agreement: How often the noisy judge is right.
+        sampler: reference, even, tilted: whose responses are compared.
+        tilt: The tilted sampler is the reference times exp(tilt reward).
+        coverage: Responses of a prompt that can be compared, 0 for all.
+        held: Prompts without data.
+        sharpness: Scale of the reference's logits.
         width: Hidden width of an mlp.
         activation: relu, tanh, of an mlp.
         features: Number of features of a loglinear policy.
@@ -95,6 +114,15 @@ class Experiment:
     unlikelihood_weight: tuple[float, ...] = (1.0,)
     reward_margin: tuple[float, ...] = (0.0,)
     centering: tuple[float, ...] = (0.0,)
+    samples: tuple[int, ...] = ()
+    epochs: tuple[int, ...] = ()
+    ratio_clip: tuple[float, ...] = ()
+    baseline: tuple[str, ...] = ()
+    whiten: tuple[str, ...] = ()
+    kl: tuple[str, ...] = ()
+    reward_from: tuple[str, ...] = ("truth",)
+    model_steps: tuple[int, ...] = (500,)
+    model_lr: tuple[float, ...] = ()
     divergence: tuple[str, ...] = ("reverse_kl",)
     divergence_alpha: tuple[float, ...] = (0.5,)
     chosen_length: tuple[int, ...] = (1,)
@@ -117,6 +145,16 @@ class Experiment:
     off: tuple[float, ...] = (0.02,)
     spread: tuple[str, ...] = ("drawn",)
     truth: tuple[str, ...] = ("none",)
+    data: tuple[str, ...] = ("population",)
+    comparisons: tuple[int, ...] = (32,)
+    repeats: tuple[int, ...] = (1,)
+    judge: tuple[str, ...] = ("bradley_terry",)
+    agreement: tuple[float, ...] = (1.0,)
+    sampler: tuple[str, ...] = ("reference",)
+    tilt: tuple[float, ...] = (1.0,)
+    coverage: tuple[int, ...] = (0,)
+    held: tuple[int, ...] = (0,)
+    sharpness: tuple[float, ...] = (1.0,)
     width: tuple[int, ...] = (64,)
     activation: tuple[str, ...] = ("relu",)
     features: tuple[int, ...] = (16,)

@@ -11,7 +11,7 @@ import torch
 from lab import store, theory
 from lab.experiments.cached import LIBRARIES
 from lab.experiments.experiment import Experiment
-from lab.experiments.running import build, reference
+from lab.experiments.running import build_pairwise, reference
 from lab.experiments.sources import sources, versions
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def flow_on_plane(
     experiment = experiment if isinstance(experiment, Experiment) else Experiment.parse(experiment)
     if experiment.axes:
         raise ValueError(f"the experiment has the axes {', '.join(experiment.axes)}; give one cell, seeds apart")
-    problem, policy, objective, _, axes = build(experiment)
+    problem, policy, objective, _, axes = build_pairwise(experiment)
     x, y = np.asarray(log_chosen, np.float64), np.asarray(log_rejected, np.float64)
     inside = np.logaddexp(x, y[:, None]) < 0
     if not inside.any():

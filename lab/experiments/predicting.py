@@ -9,7 +9,7 @@ import numpy as np
 
 from lab import intervals, metrics
 from lab.experiments.experiment import Experiment
-from lab.experiments.running import build, reference
+from lab.experiments.running import build_pairwise, reference
 from lab.predictors import PREDICTORS, step_zero
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def foresee(
 def _cell(experiment: Experiment) -> xr.Dataset:
     import xarray as xr
 
-    problem, policy, objective, optimizer, axes = build(experiment)
+    problem, policy, objective, optimizer, axes = build_pairwise(experiment)
     values = step_zero(problem, policy, objective, optimizer, reference(policy, problem))
     sizes = [len(each) for each in axes.values()]
     pairs = problem.preferences

@@ -12,15 +12,17 @@ from torch import Tensor
 
 import lab
 from lab import policies, references, store, trajectory
+from lab.estimators import PolicyGradient
 from lab.experiments.experiment import Experiment
 from lab.experiments.losses import build_objective
+from lab.experiments.methods import METHODS, build_method, build_reward_model
 from lab.experiments.vocabulary import Value
-from lab.objectives import Objective
+from lab.experiments.worlds import build_problem
+from lab.objectives import BradleyTerry, Objective
 from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import MLP, LogLinear, Policy, Tabular
 from lab.preferences import Preferences
-from lab.problems import Problem, scenario_problem
-from lab.rewards import normal_rewards
+from lab.problems import Problem
 from lab.training import NonFiniteError, Record, check_device, train
 
 
@@ -56,14 +58,18 @@ def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable
     return _join(records, list(experiment.looped_axes.items()))
 
 
-def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer, dict[str, list[Any]]]:
+def build(
+    experiment: Experiment, *, device: str = "cpu"
+) -> tuple[Problem, Policy, Objective | PolicyGradient, Optimizer, dict[str, list[Any]]]:
     """Build what an experiment without looped axes names.
 
     Args:
         experiment: the experiment; its batched axes times its seeds are the runs.
+        device: where a reward model is trained, if the line asks for one.
 
     Returns:
-        Problem, policy, objective and optimiser of all runs, and the axes whose product is the run dimension.
+        Problem, policy, objective (or policy gradient, its reward model trained) and optimiser of all runs, and the
+        axes whose product is the run dimension.
 
     Raises:
         ValueError: if the experiment has looped axes, which need one build each.
@@ -85,29 +91,32 @@ def build(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer
         """A number, or one value a run if the field is an axis."""
         return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)
 
-    sizes: tuple[int, int] = (experiment.value("prompts"), experiment.value("responses"))
-    pairs = Preferences.grid(*sizes, experiment.value("pairs"), roles=experiment.value("roles"))
-    problem = scenario_problem(
-        pairs,
-        *sizes,
-        scenario=per_run("scenario"),
-        on=per_run("on"),
-        off=per_run("off"),
-        seeds=list(columns["seed"]),
-        spread=experiment.value("spread"),
-    )
-    lengths = (experiment.value("chosen_length"), experiment.value("rejected_length"))
-    if lengths != (1, 1):
-        problem = replace(problem, lengths=_lengths(pairs, sizes, lengths))
-    if experiment.value("truth") == "normal":
-        problem = replace(problem, reward=normal_rewards(pairs, *sizes, seeds=problem.seeds))
-    return (
-        problem,
-        _policy(experiment, problem, hyper),
-        build_objective(experiment, hyper),
-        _optimizer(experiment, hyper),
-        axes,
-    )
+    problem = build_problem(experiment, per_run, hyper)
+    policy, optimizer = _policy(experiment, problem, hyper), _optimizer(experiment, hyper)
+    objective: Objective | PolicyGradient
+    if experiment.value("objective") in METHODS:
+        learned = _learned_reward(experiment, problem, policy, optimizer, hyper, device)
+        objective = build_method(experiment, hyper, learned)
+    elif experiment.value("objective") == "rm":
+        objective = build_reward_model(hyper)
+    else:
+        objective = build_objective(experiment, hyper)
+    return problem, policy, objective, optimizer, axes
+
+
+def build_pairwise(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer, dict[str, list[Any]]]:
+    """Build what an experiment names, where its objective is one of preference pairs.
+
+    Raises:
+        ValueError: as `build`, and for a policy gradient or a reward model.
+    """
+    problem, policy, objective, optimizer, axes = build(experiment)
+    if isinstance(objective, PolicyGradient | BradleyTerry):
+        raise ValueError(
+            f"{experiment.value('objective')} is no objective of a policy's pairs, and this looks at their pushes; "
+            "choose another objective, such as dpo"
+        )
+    return problem, policy, objective, optimizer, axes
 
 
 def reference(policy: Policy, problem: Problem) -> Tensor:
@@ -123,7 +132,8 @@ def reference(policy: Policy, problem: Problem) -> Tensor:
     ]
     first = {key: index for index, key in reversed(list(enumerate(keys)))}  # one run for each distinct world
     distinct = sorted(first.values())
-    smaller = Problem(problem.preferences, problem.target_log_prob[distinct], tuple(problem.seeds[i] for i in distinct))
+    seeds = tuple(problem.seeds[i] for i in distinct)
+    smaller = Problem(Preferences([0], [0], [1]), problem.target_log_prob[distinct], seeds)  # pairs play no part
     key = store.key(
         "reference", repr(policy), list(smaller.seeds), smaller.target_log_prob.numpy(), torch.__version__,
         references, policies, lab.optimizers, lab.randomness,
@@ -134,7 +144,7 @@ def reference(policy: Policy, problem: Problem) -> Tensor:
 
 
 def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable[[float], None] | None) -> Any:
-    problem, policy, objective, optimizer, axes = build(experiment)
+    problem, policy, objective, optimizer, axes = build(experiment, device=device)
     keep = str(experiment.value("keep"))
     return train(
         problem,
@@ -142,7 +152,7 @@ def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable
         objective,
         optimizer,
         steps=experiment.value("steps"),
-        start=reference(policy, problem),
+        start=None if isinstance(objective, BradleyTerry) else reference(policy, problem),
         record=Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+"))),
         batch=experiment.value("batch"),
         dtype={"float64": torch.float64, "float32": torch.float32}[str(experiment.value("dtype"))],
@@ -153,25 +163,40 @@ def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable
     )
 
 
+def _learned_reward(
+    experiment: Experiment,
+    problem: Problem,
+    policy: Policy,
+    optimizer: Optimizer,
+    hyper: Callable[[str], float | Tensor],
+    device: str,
+) -> Tensor | None:
+    """Train a reward model, of the policy's own kind and by its optimiser, on the pairs; None for the true reward."""
+    if experiment.value("reward_from") == "truth":
+        return None
+    if experiment.model_lr:
+        optimizer = replace(optimizer, lr=hyper("model_lr"))  # type: ignore[type-var]
+    steps = experiment.value("model_steps")
+    trained = train(
+        problem, policy, build_reward_model(hyper), optimizer, steps=steps, record=Record(every=steps, keep=()),
+        device=device,
+    )  # fmt: skip
+    scores = trained["score"].isel(step=-1).transpose("seed", "prompt", "response").values
+    return torch.from_numpy(scores.reshape(problem.target_log_prob.shape).copy())
+
+
 def _policy(experiment: Experiment, problem: Problem, hyper: Callable[[str], float | Tensor]) -> Policy:
     match experiment.value("policy"):
         case "tabular":
             return Tabular(problem.prompts, problem.responses)
         case "loglinear":
-            return LogLinear.drawn(problem, features=experiment.value("features"), overlap=hyper("overlap"))
+            overlap = None if experiment.scenario == ("open",) else hyper("overlap")
+            return LogLinear.drawn(problem, features=experiment.value("features"), overlap=overlap)
         case "mlp":
             width, activation = experiment.value("width"), experiment.value("activation")
             return MLP(problem.prompts, problem.responses, width, activation)
         case other:
             raise ValueError(f"no policy is built for the word {other!r}; add it to lab.experiments.running")
-
-
-def _lengths(pairs: Preferences, sizes: tuple[int, int], lengths: tuple[int, int]) -> Tensor:
-    """Return the tokens of every response, [prompt, response]: chosen, rejected, and 1 for the others."""
-    table = torch.ones(sizes[0] * sizes[1], dtype=torch.float64)
-    for places, length in zip(pairs.flat(sizes[1]).tensor_split(2), lengths, strict=True):
-        table[places] = float(length)
-    return table.view(sizes)
 
 
 def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -> Optimizer:

@@ -75,11 +75,27 @@ _SCALED = (
     "alphapo", "orpo", "tpo", "tpo_l",
 )  # fmt: skip
 _PAIRWISE = (*_SCALED, "reward", "unlikelihood")
-_OBJECTIVES = ("dpo", "flex", "ipo", "slic", "sft", *_PAIRWISE[4:], "sft_token")
+GRADIENTS = ("pg", "reinforce", "rloo", "grpo", "ppo")  # they draw their own responses
+_OBJECTIVES = ("dpo", "flex", "ipo", "slic", "sft", *_PAIRWISE[4:], "sft_token", "rm", *GRADIENTS)
+_OPEN = ("open",)
 
 
 def _weight(about: str, *owners: str, default: float = 1.0) -> Word:
     return Word(about, "real", (default,), low=0, sweep="batched", owner="objective", owned_by=owners)
+
+
+def _setting(
+    about: str,
+    kind: str,
+    choices: tuple[Value, ...] = (),
+    low: float = -math.inf,
+    *,
+    open_low: bool = False,
+    sweep: str = "looped",
+) -> Word:
+    """A setting of policy gradients; one that the line leaves out is what the method is known by."""
+    return Word(f"{about}; the method's own if not given", kind, choices=choices, low=low, open_low=open_low,
+                sweep=sweep, owner="objective", owned_by=GRADIENTS, optional=True)  # fmt: skip
 
 
 # The order of this table is the canonical order of the line and of the axes.
@@ -88,16 +104,16 @@ WORDS: dict[str, Word] = {
         "how parameters become logits", "bare", choices=("tabular", "loglinear", "mlp"), sweep="looped", shown=True
     ),
     "scenario": Word(
-        "where chosen and rejected start: s1 on/on, s2 off/on, s3 on/off, s4 off/off",
+        "where chosen and rejected start: s1 on/on, s2 off/on, s3 on/off, s4 off/off; open: comparisons are drawn",
         "bare",
-        choices=("s1", "s2", "s3", "s4"),
+        choices=("s1", "s2", "s3", "s4", "open"),
         sweep="batched",
         shown=True,
     ),
     "objective": Word("the loss", "bare", choices=_OBJECTIVES, sweep="looped", shown=True),
     "beta": Word(
-        "scale of the log-ratios", "real", (0.1,), low=0, open_low=True, sweep="batched", owner="objective",
-        owned_by=_SCALED, shown=True,
+        "scale of the log-ratios; weight of KL", "real", (0.1,), low=0, open_low=True, sweep="batched",
+        owner="objective", owned_by=(*_SCALED, *GRADIENTS), shown=True,
     ),
     "beta_chosen": Word(
         "beta of the chosen response; beta if not given", "real", low=0, open_low=True, sweep="batched",
@@ -131,8 +147,21 @@ WORDS: dict[str, Word] = {
     "undesirable_weight": _weight("weight of the rejected response", *_PROSPECT),
     "unlikelihood_weight": _weight("weight of the unlikelihood", "unlikelihood"),
     "reward_margin": Word("what the rewards should differ by", "real", (0.0,), sweep="batched",
-                          owner="objective", owned_by=("reward",)),
-    "centering": _weight("weight of the centring of rewards", "reward", default=0.0),
+                          owner="objective", owned_by=("reward", "rm")),
+    "centering": _weight("weight of the centring of rewards", "reward", "rm", default=0.0),
+    "samples": _setting("responses drawn for a prompt; 0 is the exact expectation", "whole", low=0),
+    "epochs": _setting("updates on each batch of drawn responses", "whole", low=1),
+    "ratio_clip": _setting("how far pi / pi_old may leave 1", "real", low=0, open_low=True, sweep="batched"),
+    "baseline": _setting("what is subtracted from the reward", "choice",
+                         choices=("none", "mean", "leave_one_out", "group", "value")),
+    "whiten": _setting("whether advantages are scaled over the batch", "choice", choices=("no", "yes")),
+    "kl": _setting("where KL enters", "choice", choices=("reward", "exact", "k3", "k3_corrected")),
+    "reward_from": Word("which reward is climbed: the true one, or that of a model trained on the same data", "choice",
+                        ("truth",), ("truth", "model"), sweep="looped", owner="objective", owned_by=GRADIENTS),
+    "model_steps": Word("updates of the reward model", "whole", (500,), low=1, sweep="looped", owner="reward_from",
+                        owned_by=("model",)),
+    "model_lr": Word("learning rate of the reward model; lr if not given", "real", low=0, open_low=True,
+                     sweep="batched", owner="reward_from", owned_by=("model",), optional=True),
     "divergence": Word("f-divergence of the regulariser", "choice", ("reverse_kl",),
                        ("reverse_kl", "forward_kl", "jensen_shannon", "alpha"), sweep="looped", owner="objective",
                        owned_by=_RATIOS),
@@ -173,8 +202,28 @@ WORDS: dict[str, Word] = {
     ),
     "spread": Word("how the rest is spread over the unseen responses", "choice", ("drawn",), ("drawn", "even"),
                    sweep="looped"),
-    "truth": Word("true reward that judges the policy: none, or standard normal draws that agree with the pairs",
-                  "choice", ("none",), ("none", "normal"), sweep="looped"),
+    "truth": Word("true reward: none, standard normal draws that agree with fixed pairs, or linear in the features",
+                  "choice", ("none",), ("none", "normal", "linear"), sweep="looped"),
+    "data": Word("comparisons behind the pairs: infinitely many, or a sample", "choice", ("population",),
+                 ("population", "sampled"), sweep="looped", owner="scenario", owned_by=_OPEN),
+    "comparisons": Word("comparisons drawn for a prompt", "whole", (32,), low=1, sweep="looped", owner="data",
+                        owned_by=("sampled",)),
+    "repeats": Word("labels drawn for a comparison", "whole", (1,), low=1, sweep="looped", owner="data",
+                    owned_by=("sampled",)),
+    "judge": Word("who labels: by the Bradley-Terry law, or right at a given rate", "choice", ("bradley_terry",),
+                  ("bradley_terry", "noisy"), sweep="looped", owner="scenario", owned_by=_OPEN),
+    "agreement": Word("how often the noisy judge is right", "real", (1.0,), low=0, high=1, sweep="batched",
+                      owner="judge", owned_by=("noisy",)),
+    "sampler": Word("whose responses are compared: the reference's, even ones, or tilted towards the reward", "choice",
+                    ("reference",), ("reference", "even", "tilted"), sweep="looped", owner="scenario", owned_by=_OPEN),
+    "tilt": Word("the tilted sampler is the reference times exp(tilt reward)", "real", (1.0,), sweep="batched",
+                 owner="sampler", owned_by=("tilted",)),
+    "coverage": Word("responses of a prompt that can be compared; 0 is all", "whole", (0,), low=0, sweep="looped",
+                     owner="scenario", owned_by=_OPEN),
+    "held": Word("prompts without data, the last ones", "whole", (0,), low=0, sweep="looped", owner="scenario",
+                 owned_by=_OPEN),
+    "sharpness": Word("scale of the reference's logits", "real", (1.0,), low=0, sweep="batched", owner="scenario",
+                      owned_by=_OPEN),
     "width": Word("hidden width", "whole", (64,), low=1, sweep="looped", owner="policy", owned_by=("mlp",)),
     "activation": Word("hidden activation", "choice", ("relu",), ("relu", "tanh"), sweep="looped", owner="policy",
                        owned_by=("mlp",)),

@@ -12,6 +12,12 @@ from lab.problems import Problem
 from lab.randomness import FEATURES, per_seed
 
 
+def draw_features(prompts: int, responses: int, features: int, *, seeds: tuple[int, ...]) -> Tensor:
+    """Draw standard-normal features of length about 1, [run, prompt, response, feature]."""
+    shape = (prompts, responses, features)
+    return per_seed(seeds, FEATURES, lambda g: torch.randn(*shape, generator=g, dtype=torch.float64)) / features**0.5
+
+
 @dataclass(frozen=True)
 class LogLinear(Policy):
     """logits(x, y) = log pi_ref(y|x) + phi(x, y) . theta, so theta = 0 is the reference exactly.
@@ -38,7 +44,7 @@ class LogLinear(Policy):
                 raise ValueError(f"the {name} holds NaN or infinity; all must be finite: correct it")
 
     @classmethod
-    def drawn(cls, problem: Problem, *, features: int = 16, overlap: float | Tensor = 0.0) -> LogLinear:
+    def drawn(cls, problem: Problem, *, features: int = 16, overlap: float | Tensor | None = 0.0) -> LogLinear:
         """Draw standard-normal features of length about 1, with a set cosine between the two responses of a pair.
 
         For each pair phi(rejected) = |phi(rejected)| (overlap * u + sqrt(1 - overlap^2) * v), where u is the direction
@@ -47,13 +53,17 @@ class LogLinear(Policy):
         Args:
             problem: gives the offset, the pairs and the seeds.
             features: number of features, at least 2.
-            overlap: cosine between the pair's two feature vectors in [-1, 1]; a number or one a run, [run].
+            overlap: cosine between the pair's two feature vectors in [-1, 1]; a number or one a run, [run]; None leaves
+                the features as they are drawn.
 
         Raises:
             ValueError: if `features` < 2 or `overlap` lies outside [-1, 1] or has another length than the runs.
         """
         if features < 2:
             raise ValueError(f"features is {features}; allowed are 2 or more, so that a cosine can be set")
+        phi = draw_features(problem.prompts, problem.responses, features, seeds=problem.seeds)
+        if overlap is None:
+            return cls(problem.target_log_prob, phi)
         cosine = torch.as_tensor(overlap, dtype=torch.float64)
         if cosine.ndim > 1 or (cosine.ndim == 1 and len(cosine) != problem.runs):
             raise ValueError(
@@ -62,9 +72,6 @@ class LogLinear(Policy):
         if not bool((cosine.abs() <= 1).all()):
             raise ValueError(f"overlap is {overlap}; a cosine lies between -1 and 1")
         cosine = cosine.expand(problem.runs)[:, None]
-        shape = (problem.prompts, problem.responses, features)
-        phi = per_seed(problem.seeds, FEATURES, lambda g: torch.randn(*shape, generator=g, dtype=torch.float64))
-        phi = phi / features**0.5
         pairs = problem.preferences
         for x, c, r in zip(pairs.prompt.tolist(), pairs.chosen.tolist(), pairs.rejected.tolist(), strict=True):
             along = torch.nn.functional.normalize(phi[:, x, c], dim=-1)

@@ -127,10 +127,14 @@ def train(
         tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs)
     if problem.reward is not None:
         tape["reward"] = problem.reward
+    if isinstance(objective, PolicyGradient) and objective.reward is not None:
+        tape["learned_reward"] = objective.reward
     pairs = problem.preferences
 
     def assemble(rows: int) -> Any:
-        kept = {n: v if n.startswith(("beta", "reference", "reward")) else v[:, :rows] for n, v in tape.items()}
+        kept = {
+            n: v if n.startswith(("beta", "reference", "reward", "learned")) else v[:, :rows] for n, v in tape.items()
+        }
         return trajectory.assemble(
             arrays={name: value.numpy() for name, value in kept.items()},
             axes=axes,

@@ -28,6 +28,7 @@ SCHEMA: dict[str, Variable] = {
     "beta_chosen": Variable((), "β of the chosen response", "1"),
     "beta_rejected": Variable((), "β of the rejected response", "1"),
     "score": Variable(("step", "prompt", "response"), "reward of the model", "1"),
+    "learned_reward": Variable(("prompt", "response"), "learned reward", "1"),
     "reward": Variable(("prompt", "response"), "true reward", "1"),
     "parameter_log_norm": Variable(("step", "term"), "log norm of the parameter gradient", "log(nats/parameter)"),
     "parameter_cosine": Variable(("step",), "cosine of the two parameter gradients", "1"),

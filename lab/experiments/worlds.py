@@ -1,0 +1,113 @@
+"""From the words of a line to the problem: the scenarios of fixed pairs, and the open world of drawn comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lab.comparisons import bradley_terry, noisy_judge, population, sampled
+from lab.experiments.experiment import Experiment
+from lab.policies.log_linear import draw_features
+from lab.preferences import Preferences
+from lab.problems import Problem, scenario_problem
+from lab.randomness import SUPPORT, WORLD, per_seed
+from lab.rewards import linear_rewards, normal_rewards
+
+PerRun = Callable[[str], list[Any]]
+Hyper = Callable[[str], float | Tensor]
+
+
+def build_problem(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Problem:
+    """Build the problem that an experiment without looped axes names.
+
+    Args:
+        experiment: the experiment.
+        per_run: gives one value of a key for each run.
+        hyper: gives the value of a key, a number or one a run.
+
+    Returns:
+        The problem of all runs.
+    """
+    if experiment.scenario == ("open",):
+        return _open(experiment, per_run, hyper)
+    sizes = _sizes(experiment)
+    pairs = Preferences.grid(*sizes, experiment.value("pairs"), roles=experiment.value("roles"))
+    problem = scenario_problem(
+        pairs,
+        *sizes,
+        scenario=per_run("scenario"),
+        on=per_run("on"),
+        off=per_run("off"),
+        seeds=per_run("seed"),
+        spread=experiment.value("spread"),
+    )
+    lengths = (experiment.value("chosen_length"), experiment.value("rejected_length"))
+    if lengths != (1, 1):
+        problem = replace(problem, lengths=_lengths(pairs, sizes, lengths))
+    if experiment.value("truth") == "normal":
+        problem = replace(problem, reward=normal_rewards(*sizes, seeds=problem.seeds, agreeing=pairs))
+    return problem
+
+
+def _open(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Problem:
+    sizes, seeds = _sizes(experiment), tuple(int(seed) for seed in per_run("seed"))
+    drawn = per_seed(seeds, WORLD, lambda g: torch.randn(*sizes, generator=g, dtype=torch.float64))
+    sharpness = torch.tensor(per_run("sharpness"), dtype=torch.float64).view(-1, 1, 1)
+    reference = (sharpness * drawn).log_softmax(-1)
+    if experiment.value("truth") == "linear":
+        reward = linear_rewards(draw_features(*sizes, experiment.value("features"), seeds=seeds), seeds=seeds)
+    else:
+        reward = normal_rewards(*sizes, seeds=seeds)
+    wins = bradley_terry(reward)
+    if experiment.value("judge") == "noisy":
+        wins = noisy_judge(reward, hyper("agreement"))
+    share = torch.ones(sizes[0], dtype=torch.float64)
+    share[sizes[0] - experiment.value("held") :] = 0
+    sampler = _sampler(experiment, hyper, reference, reward, seeds)
+    if experiment.value("data") == "population":
+        pairs = population(sampler, wins, prompt_weight=share)
+    else:
+        pairs = sampled(
+            sampler,
+            wins,
+            seeds=seeds,
+            comparisons=experiment.value("comparisons"),
+            repeats=experiment.value("repeats"),
+            prompt_weight=share,
+        )
+    return Problem(pairs, reference, seeds, reward=reward)
+
+
+def _sampler(experiment: Experiment, hyper: Hyper, reference: Tensor, reward: Tensor, seeds: tuple[int, ...]) -> Tensor:
+    """Return log s, the distribution that compared responses are drawn from, [run, prompt, response]."""
+    match experiment.value("sampler"):
+        case "reference":
+            sampler = reference
+        case "even":
+            sampler = torch.zeros_like(reference)
+        case "tilted":
+            tilt = torch.as_tensor(hyper("tilt"), dtype=torch.float64).reshape(-1, 1, 1)
+            sampler = reference + tilt * reward
+        case other:
+            raise ValueError(f"no sampler is built for the word {other!r}; add it to lab.experiments.worlds")
+    covered = experiment.value("coverage")
+    if covered:
+        order = per_seed(seeds, SUPPORT, lambda g: torch.rand(*reference.shape[1:], generator=g, dtype=torch.float64))
+        sampler = sampler.masked_fill(order.argsort(-1).argsort(-1) >= covered, -torch.inf)
+    return sampler.log_softmax(-1)
+
+
+def _sizes(experiment: Experiment) -> tuple[int, int]:
+    return experiment.value("prompts"), experiment.value("responses")
+
+
+def _lengths(pairs: Preferences, sizes: tuple[int, int], lengths: tuple[int, int]) -> Tensor:
+    """Return the tokens of every response, [prompt, response]: chosen, rejected, and 1 for the others."""
+    table = torch.ones(sizes[0] * sizes[1], dtype=torch.float64)
+    for places, length in zip(pairs.flat(sizes[1]).tensor_split(2), lengths, strict=True):
+        table[places] = float(length)
+    return table.view(sizes)
