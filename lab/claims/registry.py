@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from lab.claims import (
     causes,
+    dynamics,
     exact_results,
     flex,
     gradients,
@@ -20,7 +21,18 @@ from lab.claims.claim import Claim
 
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
-    for module in (three_properties, gradients, scenarios, flex, sft, untested, exact_results, causes, objectives)
+    for module in (
+        three_properties,
+        gradients,
+        scenarios,
+        flex,
+        sft,
+        untested,
+        exact_results,
+        causes,
+        dynamics,
+        objectives,
+    )
     for claim in module.CLAIMS
 }
 
