@@ -156,6 +156,15 @@ def test_directions_are_found_where_they_are():
     assert of("apo_down").lowers_chosen == (0.0, -0.5)
 
 
+def test_the_chosen_push_outlives_the_rejected_response_where_a_term_of_its_own_holds_it():
+    """Term by term: NLL, SFT and losses of single responses hold it; functions of one margin do not."""
+    outliving = {word for word in CATALOGUE if of(word).chosen_outlives}
+    likelihood = {"sft", "sft_token", "unlikelihood", "cpo", "slichf", "orpo", "tpo", "tpo_l"}
+    assert outliving == likelihood | {"nca", "bco", "sppo", "caldpo", "apo_zero", "kto", "apo_unpaired"}
+    assert once(lab.WeightedSum((lab.DPO(B), lab.SFT()), (1.0, 0.01))).chosen_outlives
+    assert not of("robust").chosen_outlives  # both pushes stay
+
+
 def test_lengths_move_the_target_of_averages():
     """u / 4 - v / 2 = 5 with u = -v = D / 2 at D = 40 / 3."""
     found = limits(lab.AveragedIPO(B), chosen_length=4, rejected_length=2)

@@ -88,6 +88,15 @@ class Limits:
         return own[-1] if own and not right_way else None
 
     @property
+    def chosen_outlives(self) -> bool:
+        """Return whether, as pi(rejected) -> 0, the chosen response is still pushed up and the rejected one not down.
+
+        A loss of this kind goes on holding the chosen response where another prompt's updates would take it along.
+        """
+        chosen, rejected = self.rejected_gone.chosen, self.rejected_gone.rejected
+        return chosen.sign < 0 and not chosen.vanishes and (rejected.sign <= 0 or rejected.vanishes)
+
+    @property
     def family(self) -> str:
         """Return the family, one of FAMILIES, by the first of these that holds.
 
