@@ -19,8 +19,8 @@ SHOWN = {"mlp adam": "Adam", "mlp sgd": "plain gradient descent"}
 MAIN = "mlp adam"
 PLAIN = "Which objectives have the three properties, in a network, at the end of training"
 MESSAGE = (
-    "A push of its own keeps the chosen response: {kept} of {lifted} objectives that have one keep it, and {others} of "
-    "the {rest} that have none"
+    "In a network a push of its own keeps the chosen response: {kept} of {lifted} objectives that have one keep it, "
+    "and {others} of the {rest} that have none"
 )
 FAR = str(PROGRESS[1])
 BLOCKS = (
@@ -56,7 +56,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         1, 2, aspect=1.1, title=message if holds else PLAIN,
         note="a number, the median of the seeds, stands where the property is present: its 95 % interval lies above "
         "0.01 (10 nats for the drop), and the loss still went down; ? where the interval straddles it; empty: absent; "
-        "– where fewer than half of the seeds get to that margin. "
+        f"– where fewer than half of the seeds get to that margin. {_slower()}"
         "Objectives by what their loss looks at, the least loss of chosen mass under Adam on top. SCOREBOARD.md has "
         "all numbers.",
     )  # fmt: skip
@@ -75,6 +75,11 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
 def label(setting: str, entry: Entry) -> str:
     """Name the record of an objective in a setting."""
     return f"{entry.name}, {setting}"
+
+
+def _slower() -> str:
+    slow = [f"{each.label}, {each.slower:g} times smaller" for each in ENTRIES if each.slower > 1]
+    return f"Plain gradient descent: first steps are equally large, but for {' and '.join(slow)}. " if slow else ""
 
 
 def _alt(ends: pd.DataFrame, kept: int, others: int, count: Mapping[bool, list[bool]], steps: int) -> str:

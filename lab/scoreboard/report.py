@@ -10,7 +10,7 @@ from lab.scoreboard.findings import NETWORKS, findings
 from lab.scoreboard.introduction import introduction, reading
 from lab.scoreboard.measuring import END
 from lab.scoreboard.settings import PROGRESS, SETTINGS
-from lab.scoreboard.writing import glance, grid, interval, markdown_table
+from lab.scoreboard.writing import cells, glance, grid, interval, markdown_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,9 +71,9 @@ def read_glance(text: str) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     names = [setting.name for setting in SETTINGS]
     for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
-        if len(cells) == len(names) + 2 and all(re.fullmatch(r"\d\??( · \d\??){2}", each) for each in cells[2:]):
-            found |= {(cells[0], name): cell for name, cell in zip(names, cells[2:], strict=True)}
+        row = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        if len(row) == len(names) + 2 and all(re.fullmatch(r"\d\??( · \d\??){2}", each) for each in row[2:]):
+            found |= {(row[0], name): cell for name, cell in zip(names, row[2:], strict=True)}
     return found
 
 
@@ -86,22 +86,20 @@ def _glance_about() -> str:
 
 def _glance(scores: pd.DataFrame) -> str:
     names = [setting.name for setting in SETTINGS]
+    words = [glance(scores, name) for name in names]
     parts = []
     for family in FAMILIES:
         rows: list[tuple[str, ...]] = [(family, "line", *names)]
         for entry in (each for each in ENTRIES if each.family == family):
-            cells = (glance(scores, entry.name, name) for name in names)
-            rows.append((entry.label, f"`{entry.words}`", *cells))
+            rows.append((entry.label, f"`{entry.words}`", *(each[entry.name] for each in words)))
         parts.append(markdown_table(rows))
     return "\n".join(parts)
 
 
 def _state(scores: pd.DataFrame, setting: str, scenario: str, horizon: str) -> str:
-    mine = scores[
-        (scores["setting"] == setting) & (scores["scenario"] == scenario) & (scores["horizon"] == horizon)
-    ].set_index("entry")
+    found = cells(scores, setting, horizon)
     rows: list[tuple[str, ...]] = [("objective", *(head for head, _ in STATE.values()))]
     for entry in ENTRIES:
-        row = mine.loc[entry.name]
+        row = found[entry.name, scenario]
         rows.append((entry.label, *(interval(row, name, style) for name, (_, style) in STATE.items())))
     return markdown_table(rows)

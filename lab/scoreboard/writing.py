@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lab.claims.writing import number
-from lab.properties import NOT_REACHED
+from lab.properties import NAMES, NOT_REACHED
 from lab.scoreboard.entries import ENTRIES
 from lab.scoreboard.measuring import END
 from lab.scoreboard.settings import SCENARIOS, SETTINGS
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 MARKS = {"present": "", "absent": "", "inconclusive": "?"}
 
 
-def interval(row: pd.Series, name: str, style: str) -> str:
+def cells(scores: pd.DataFrame, setting: str, horizon: str) -> dict[tuple[str, str], dict[Any, Any]]:
+    """Pick the scores of one setting at one horizon, by objective and scenario."""
+    rows = scores[(scores["setting"] == setting) & (scores["horizon"] == horizon)]
+    return {(row["entry"], row["scenario"]): row for row in rows.to_dict("records")}
+
+
+def interval(row: Mapping[str, Any], name: str, style: str) -> str:
     """Write a median and its interval, or that the horizon was not reached."""
     if math.isnan(row[name]):
         return "–"
@@ -26,14 +32,27 @@ def interval(row: pd.Series, name: str, style: str) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def glance(scores: pd.DataFrame, entry: str, setting: str) -> str:
-    """Write in how many scenarios each property is present at the end: "4 · 2 · 1"; "?" where one is inconclusive."""
-    rows = scores[(scores["entry"] == entry) & (scores["setting"] == setting) & (scores["horizon"] == END)]
-    words = []
-    for name in ("drop", "degradation", "dispersion"):
-        verdicts = list(rows[f"{name}_verdict"])
-        words.append(f"{verdicts.count('present')}{'?' if 'inconclusive' in verdicts else ''}")
-    return " · ".join(words)
+def glance(scores: pd.DataFrame, setting: str) -> dict[str, str]:
+    """Write in how many scenarios each property of each objective is present at the end: "4 · 2 · 1?".
+
+    A question mark says that it is inconclusive in another scenario.
+
+    Args:
+        scores: The scores.
+        setting: A setting.
+
+    Returns:
+        The words by the name of the objective: drop, degradation, dispersion.
+    """
+    found = cells(scores, setting, END)
+    words = {}
+    for entry in ENTRIES:
+        counts = []
+        for name in NAMES:
+            verdicts = [found[entry.name, scenario][f"{name}_verdict"] for scenario in SCENARIOS]
+            counts.append(f"{verdicts.count('present')}{'?' if 'inconclusive' in verdicts else ''}")
+        words[entry.name] = " · ".join(counts)
+    return words
 
 
 def grid(scores: pd.DataFrame, setting: str, horizon: str, name: str, style: str) -> list[tuple[str, ...]]:
@@ -49,12 +68,12 @@ def grid(scores: pd.DataFrame, setting: str, horizon: str, name: str, style: str
     Returns:
         Rows of cells, the head first.
     """
-    cells = scores[(scores["setting"] == setting) & (scores["horizon"] == horizon)].set_index(["entry", "scenario"])
+    found = cells(scores, setting, horizon)
     rows: list[tuple[str, ...]] = [("objective", *SCENARIOS)]
     for entry in ENTRIES:
         row = [entry.label]
         for scenario in SCENARIOS:
-            cell = cells.loc[(entry.name, scenario)]
+            cell = found[entry.name, scenario]
             verdict = cell[f"{name}_verdict"]
             text = "–" if verdict == NOT_REACHED else interval(cell, name, style) + MARKS[verdict]
             row.append(f"**{text}**" if verdict == "present" else text)
@@ -64,8 +83,8 @@ def grid(scores: pd.DataFrame, setting: str, horizon: str, name: str, style: str
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """Write rows, the head first, as a Markdown table."""
-    cells = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells) + "\n"
+    lines = [rows[0], ["---"] * len(rows[0]), *rows[1:]]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines) + "\n"
 
 
 def latex(scores: pd.DataFrame) -> str:
