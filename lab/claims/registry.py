@@ -12,6 +12,7 @@ from lab.claims import (
     flex,
     gradients,
     objectives,
+    pushes,
     scenarios,
     sft,
     three_properties,
@@ -32,6 +33,7 @@ CLAIMS: dict[str, Claim] = {
         causes,
         dynamics,
         objectives,
+        pushes,
     )
     for claim in module.CLAIMS
 }
