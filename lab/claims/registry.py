@@ -12,6 +12,7 @@ from lab.claims import (
     flex,
     gradients,
     objectives,
+    predictors,
     pushes,
     scenarios,
     sft,
@@ -34,6 +35,7 @@ CLAIMS: dict[str, Claim] = {
         dynamics,
         objectives,
         pushes,
+        predictors,
     )
     for claim in module.CLAIMS
 }
