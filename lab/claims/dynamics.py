@@ -18,7 +18,7 @@ ADAM = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24 every=5 keep=none"
 OWN, OTHERS = ("own chosen", "own rejected"), ("others' chosen", "others' rejected")
 KEPT = "s1 dpo beta=0.1 sgd seeds=24 keep=parameters every=20 steps=1000"
 # States of the pairs, all prompts alike: log π⁺ and log π⁻ in nats.
-X, Y = np.linspace(-3, -0.02, 10), np.linspace(-60, -0.5, 11)
+X, Y = np.linspace(-3, -0.02, 8), np.linspace(-60, -0.5, 9)
 
 
 def who_lowers_it(data: Data) -> tuple[Evidence, ...]:
@@ -70,6 +70,35 @@ def opposite_flows(data: Data) -> tuple[Evidence, ...]:
     )  # fmt: skip
 
 
+def one_flow(data: Data) -> tuple[Evidence, ...]:
+    """Measure the angle between each objective's flow and DPO's, from the states where DPO left the network."""
+    from lab.experiments.experiment import Experiment
+    from lab.experiments.planes import flow_on_plane  # torch: only where it is needed
+
+    ds = data["dpo"]
+    line = Experiment.parse(ds.attrs["experiment"])
+    flows = {
+        name: flow_on_plane(str(line).replace("dpo beta=0.1", words), X, Y, around=ds.isel(step=-1))
+        for name, words in {"DPO": "dpo beta=0.1", **WORDS}.items()
+    }
+    margin = flows["DPO"]["log_chosen"] - flows["DPO"]["log_rejected"]
+    angles = {name: _angle(flows[name].where(margin < TARGETS.get(name, np.inf) - 1), flows["DPO"]) for name in WORDS}
+    return (
+        *(
+            below(
+                f"{name}: median angle to DPO's flow before the target", angles[name], 2, units="degrees", style=".2f"
+            )
+            for name in ("SimPO", "IPO", "SLiC")
+        ),
+        above("KTO: median angle to DPO's flow", angles["KTO"], 10, units="degrees", style=".1f"),
+    )
+
+
+def _angle(flow: xr.Dataset, other: xr.Dataset) -> xr.DataArray:
+    turn = np.arctan2(flow["rejected"], flow["chosen"]) - np.arctan2(other["rejected"], other["chosen"])
+    return np.degrees(abs((turn + np.pi) % (2 * np.pi) - np.pi)).median(["log_chosen", "log_rejected", "pair"])
+
+
 def _changes(ds: xr.Dataset) -> xr.DataArray:
     """Attribute the changes of the line behind a record, and pick the record's cell of it."""
     from lab.experiments.attribution import attribute  # torch: only where it is needed
@@ -90,6 +119,12 @@ def _falling(ds: xr.Dataset, place: str) -> xr.DataArray:
     chosen = flow_on_plane(ds.attrs["experiment"], X, Y, around=around)["chosen"]
     return (chosen < 0).where(chosen.notnull()).mean(["log_chosen", "log_rejected", "pair"])
 
+
+# Objectives held against DPO, and the log-ratio margin at which two of them are content: 1 / (2 β) and 1 / β.
+WORDS = {
+    "SimPO": "simpo beta=1 gamma=0.5", "IPO": "ipo beta=0.02", "SLiC": "slic beta=0.02", "KTO": "kto beta=0.1",
+}  # fmt: skip
+TARGETS = {"IPO": 25.0, "SLiC": 50.0}
 
 CLAIMS = (
     Claim(
@@ -129,5 +164,15 @@ CLAIMS = (
             "mlp": f"mlp {KEPT} lr=0.1 width=16",
         },
         examine=opposite_flows,
+    ),
+    Claim(
+        "margin_objectives_share_one_flow",
+        "Until their target, objectives of the margin move pairs along DPO's way; KTO does not.",
+        method="From equal states, with the unseen mass and the network's parameters where DPO left them, the flow of "
+        "(log π⁺, log π⁻) is compared: a median angle below 2 degrees is one way, above 10 another.",
+        lines={"dpo": f"mlp {KEPT} lr=0.1 width=16"},
+        examine=one_flow,
+        here={"policy": "a network of 16 units"},
+        sides=(Side("policy", "16 log-linear features", {"dpo": f"loglinear {KEPT} lr=4"}),),
     ),
 )
