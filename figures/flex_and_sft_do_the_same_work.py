@@ -118,7 +118,9 @@ def _bars(readings: Readings, word: str, scenario: str) -> plots.Summary:
 def _effects(readings: Readings, weight: float, scenario: str) -> plots.Summary:
     """Changes of the log unseen mass against DPO, seed by seed: Flex, SFT, both, and both less the sum of the two."""
     names = (NEITHER, f"Flex, β⁻ {BETA:g}", f"SFT {weight:g}", f"Flex + SFT {weight:g}")
-    dpo, flex, sft, both = (np.log(readings[name]["unseen"].sel(scenario=scenario, drop=True)) for name in names)
+    dpo, flex, sft, both = (
+        xr.apply_ufunc(np.log, readings[name]["unseen"].sel(scenario=scenario, drop=True)) for name in names
+    )
     parts = [flex - dpo, sft - dpo, both - dpo, both - flex - sft + dpo]
     return plots.over_seeds(xr.concat(parts, "effect").assign_coords(effect=list(EFFECTS)), x="effect")
 
