@@ -12,9 +12,11 @@ from lab.claims import (
     flex,
     gradients,
     objectives,
+    phases_beta,
     predictors,
     pushes,
     scenarios,
+    scoreboard,
     sft,
     three_properties,
     untested,
@@ -33,9 +35,11 @@ CLAIMS: dict[str, Claim] = {
         exact_results,
         causes,
         dynamics,
+        phases_beta,
         objectives,
         pushes,
         predictors,
+        scoreboard,
     )
     for claim in module.CLAIMS
 }
