@@ -62,7 +62,7 @@ def test_every_word_for_an_objective_has_a_row():
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
 def test_the_push_at_the_start_is_the_largest_over_scenarios(entry):
     line = SETTINGS[-1].line(entry)
-    start = lab.run(line.replace("steps=2000", "steps=1").replace("seeds=24", "seeds=2"))["response_weight"].isel(
+    start = lab.run(line.replace("steps=1000", "steps=1").replace("seeds=24", "seeds=2"))["response_weight"].isel(
         step=0
     )
     assert float(abs(start).max()) == pytest.approx(entry.push, rel=0.01)

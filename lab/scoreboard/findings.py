@@ -30,7 +30,7 @@ def findings(scores: pd.DataFrame) -> list[str]:
     """
     return [
         _networks(scores), _own_push(scores), _stops(scores), _policies(scores), _near(scores), _far(scores),
-        _early_dispersion(scores), _wrong_way(scores), _reward(scores), _repeats(scores),
+        _early_dispersion(scores), _wrong_way(scores), _reward(scores), _repeats(scores), _resolution(scores),
     ]  # fmt: skip
 
 
@@ -159,6 +159,17 @@ def _repeats(scores: pd.DataFrame) -> str:
     return (
         "**The same in this world**, where a response has one token and the chosen one is the best there is: "
         f"{'; '.join(same) or 'none'}."
+    )
+
+
+def _resolution(scores: pd.DataFrame) -> str:
+    read = scores[(scores["horizon"] != END) & scores["step"].notna()]
+    every = read["setting"].map({setting.name: setting.every for setting in SETTINGS})
+    early = read[read["step"] < every]
+    where = ", ".join(f"{name} {count}" for name, count in early["setting"].value_counts(sort=False).items())
+    return (
+        f"**Resolution.** Of {len(read)} medians at an equal margin or divergence {len(early)} are read before the "
+        f"first recorded step after the start, on a straight line from it{f' ({where})' if where else ''}."
     )
 
 
