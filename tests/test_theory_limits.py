@@ -249,5 +249,9 @@ def test_the_sentences_answer_every_question_with_its_numbers():
     for words in ("chosen pushed up by 10", "Target, as a margin u - v along u = -v: both: turns at 5.", "v = -5.5.",
                   "equal and opposite everywhere", "grows like t, the wrong way"):  # fmt: skip
         assert words in text
+    assert "does not outlive the rejected response." in text and "chosen response outlives" in " ".join(
+        sentences(of("kto"))
+    )
+    assert "rejected response up: nowhere within 40 nats." in "\n".join(sentences(of("dpo")))
     assert target(of("dpo")) == "none" and re.search(r"chosen turns at 13\.86$", target(of("nca")))
     assert "Other places where a push changes: chosen turns at -1.186" in "\n".join(sentences(of("discopop")))
