@@ -25,6 +25,7 @@ X = np.linspace(-3, -0.02, 10)
 Y = np.linspace(-60, -0.5, 11)
 # Around the end of training the chosen response falls in so much more of the plane, or the flows are not opposite.
 MORE = 0.25
+PAIR = 0  # whose ways are drawn
 ELSEWHERE = "chosen elsewhere"
 
 
@@ -45,8 +46,8 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )
     figure, axes = page.grid(
         2, 3, aspect=0.82, sharex=True, sharey=True, title=MESSAGE if opposite else PLAIN,
-        note="orange: share of seeds in which gradient flow lowers the chosen response; arrows: median direction; "
-        "lines: real runs, a dot at each end; around the end: unseen mass in the proportions, and a network with "
+        note="orange: share of pairs and seeds whose chosen response gradient flow lowers; arrows: median direction; "
+        "lines: real runs, one pair of each; around the end: unseen mass in the proportions, and a network with "
         "the parameters, that training left",
     )  # fmt: skip
     drawn = []
@@ -54,7 +55,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         for column, (name, title) in enumerate(FAMILIES.items()):
             ax = axes[place, column]
             draw_plane(planes[row, name], ax)
-            ways = draw_ways(data[name], ax, plots.role(name))
+            ways = draw_ways(data[name], ax, plots.role(name), pair=PAIR)
             drawn += [
                 table_of(planes[row, name]).assign(panel=f"{title}, {where}", series="flow"),
                 ways.assign(panel=f"{title}, {where}", series="runs"),
@@ -74,8 +75,8 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         figure=figure,
         alt=(
             "Six panels over log chosen and log rejected probability: a table, 16 log-linear features, a network of 16 "
-            "units, around the reference and around the end of training. Share of states and seeds in which gradient "
-            "flow lowers the chosen response: "
+            "units, around the reference and around the end of training. Share of states, pairs and seeds in which "
+            "gradient flow lowers the chosen response: "
             + "; ".join(
                 f"{title}, {share['reference', name]:.0%} around the reference and {share['end', name]:.0%} around the "
                 f"end, where {held[name][1]:.0%} of the unseen mass is on responses that other prompts choose"

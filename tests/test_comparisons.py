@@ -156,6 +156,22 @@ def test_records_of_other_data_join_along_a_new_axis() -> None:
         )
 
 
+def test_unseen_responses_are_those_that_a_run_s_own_data_never_name() -> None:
+    sampler = torch.tensor([[[0.5, 0.5, 0.0, 0.0]], [[0.0, 0.3, 0.3, 0.4]]], dtype=torch.float64).log()
+    reference = draw(2, 1, 4).log_softmax(-1)
+    problem = lab.Problem(population(sampler, bradley_terry(draw(2, 1, 4))), reference, (0, 1))
+    ds = lab.train(problem, lab.Tabular(1, 4), lab.DPO(0.5), lab.SGD(1.0), steps=2)
+    mask = lab.metrics.unseen_mask(ds)
+    assert mask.dims == ("seed", "prompt", "response")
+    assert mask.values[:, 0].tolist() == [[False, False, True, True], [True, False, False, False]]
+    prob = ds["log_prob"].values[:, :, 0]
+    expected = [torch.from_numpy(prob[0, :, 2:]).exp().sum(-1), torch.from_numpy(prob[1, :, :1]).exp().sum(-1)]
+    found = torch.from_numpy(lab.metrics.unseen_mass(ds).values[..., 0])
+    torch.testing.assert_close(found, torch.stack(expected))
+    with pytest.raises(ValueError, match="runs of this record have data of their own, so that each has other unseen"):
+        lab.metrics.gainers(ds)
+
+
 def test_weights_of_other_runs_are_refused() -> None:
     sampler, reward = world()
     pairs = population(sampler, bradley_terry(reward)).of_runs(slice(0, 2))

@@ -50,3 +50,20 @@ def test_a_run_without_numbers_has_no_mass():
     ds["log_prob"][..., 0, 0] = np.nan
     mass = metrics.mass_by_kind(ds).isel(seed=0, step=0)
     assert mass.isel(prompt=0).isnull().all() and mass.isel(prompt=1).notnull().all()
+
+
+def test_the_gained_mass_is_shared_out_among_the_kinds_that_gained():
+    """By hand: chosen elsewhere +0.3, rejected elsewhere +0.1 - 0.25, never named +0.2 + 0.05; prompt 2 has no pair."""
+    ds = record()
+    gain = [[-0.2, -0.1, 0.1, 0, 0.2], [0.3, -0.1, 0, -0.25, 0.05], [0, 0, -0.2, 0.2, 0]]
+    ds["reference_log_prob"] = ds["log_prob"].isel(step=0)
+    last = np.log(np.exp(ds["log_prob"]) + np.array(gain))
+    ds = xr.concat([ds, ds.assign(log_prob=last)], "step", data_vars=["log_prob"]).assign_coords(step=[0, 5])
+    share = metrics.gained_share_by_kind(ds)
+    assert list(share.kind.values) == ["chosen elsewhere", "rejected elsewhere", "never named"]
+    np.testing.assert_allclose(share.isel(seed=0), [6 / 11, 0, 5 / 11], rtol=1e-12)
+    turned = xr.DataArray([0.0], dims="seed", coords={"seed": [0]})
+    ds = ds.assign_coords(seed=[0])
+    np.testing.assert_allclose(metrics.gained_share_by_kind(ds, since=turned), share)
+    assert metrics.gained_share_by_kind(ds, since=turned + np.inf).isnull().all(), "it never turned"
+    assert metrics.gained_share_by_kind(ds, since=turned + 5).isnull().all(), "nothing was gained since"

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 import lab
 from lab import predictors
 from lab.experiments import predicting
-from lab.experiments.predicting import by_setting, foresee, predict
+from lab.experiments.predicting import by_setting, follow, foresee, predict
 
 LINE = "loglinear s1,s3 dpo beta=0.1,0.4 sgd lr=1e-5 steps=1 seeds=3 seed=7 features=4,6 overlap=0.2,0.9"
 
@@ -142,3 +142,22 @@ def test_the_problems_on_which_predictors_are_judged_are_many():
             problems += experiment.value("seeds") * int(np.prod([len(v) for v in experiment.axes.values()]))
         assert problems >= 384
     assert set(predicting.MARGIN) == {policy for policy, _ in predicting.PROBLEMS}
+
+
+def test_the_fall_so_far_is_read_at_shares_of_the_typical_margin():
+    line = "loglinear s1,s2 dpo beta=0.1 sgd lr=5 steps=60 seeds=20 every=2 features=6 overlap=0,0.8 prompts=1"
+    ds = lab.run(line)
+    found = follow([ds], shares=(0.05, 0.5, 1.5), resamples=20)
+    way, fall = lab.metrics.log_ratio_margin(ds), -lab.metrics.chosen_log_ratio(ds)
+    typical = np.median(way.isel(step=-1))
+    end = fall.isel(step=-1).transpose("scenario", "overlap", "seed", "pair").values
+    for share in (0.05, 0.5, 1.5):
+        there = lab.metrics.when_reached(fall, way, [share * typical]).isel(level=0)
+        there = there.transpose("scenario", "overlap", "seed", "pair").values
+        known = np.isfinite(there)
+        exact = np.mean([spearmanr(end[k][known[k]], there[k][known[k]])[0] for k in range(2)])
+        row = found.sel(share=share)
+        assert row.value.item() == pytest.approx(exact, abs=1e-12) and row.low <= row.value <= row.high
+        assert row.absent.item() == pytest.approx(1 - known.mean())
+    assert found.absent.values[0] < 0.1 < found.absent.values[2]
+    assert found.value.values[0] < found.value.values[1]

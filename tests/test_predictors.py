@@ -102,6 +102,26 @@ def test_one_pair_alone_falls_as_its_own_gradients_say():
     torch.testing.assert_close(flow, 0.4 * 0.5 * predictors.own_fall(policy, start, alone))  # push is beta sigma(0)
 
 
+@NAMES
+def test_what_the_other_pairs_do_is_the_gradient_of_their_loss_alone(name):
+    problem, policy, start = world(name)
+    objective = lab.IPO(0.7)
+    found = predictors.others_fall(policy, start, objective, problem)
+    for pair in range(len(PAIRS)):
+        rest = [other for other in range(len(PAIRS)) if other != pair]
+        others = lab.Preferences(PAIRS.prompt[rest], PAIRS.chosen[rest], PAIRS.rejected[rest], PAIRS.weight[rest])
+        gradient = predictors.loss_gradient(policy, start, objective, replace(problem, preferences=others))
+        share = float(PAIRS.weight[rest].sum())  # weights are normalised anew where a pair is missing
+        exact = predictors.first_order_fall(policy, start, PAIRS, -share * gradient)[:, pair]
+        torch.testing.assert_close(found[:, pair], exact, rtol=1e-8, atol=1e-11)
+
+
+def test_nothing_is_done_to_a_pair_that_is_alone_by_others():
+    problem, policy, start = world("mlp-relu")
+    problem = replace(problem, preferences=lab.Preferences([2], [0], [3]))
+    assert float(predictors.others_fall(policy, start, lab.DPO(0.4), problem).abs().max()) < 1e-12
+
+
 # --- hidden states ------------------------------------------------------------------------------------------------
 
 

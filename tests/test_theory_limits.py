@@ -156,6 +156,15 @@ def test_directions_are_found_where_they_are():
     assert of("apo_down").lowers_chosen == (0.0, -0.5)
 
 
+def test_the_chosen_push_outlives_the_rejected_response_where_a_term_of_its_own_holds_it():
+    """Term by term: NLL, SFT and losses of single responses hold it; functions of one margin do not."""
+    outliving = {word for word in CATALOGUE if of(word).chosen_outlives}
+    likelihood = {"sft", "sft_token", "unlikelihood", "cpo", "slichf", "orpo", "tpo", "tpo_l"}
+    assert outliving == likelihood | {"nca", "bco", "sppo", "caldpo", "apo_zero", "kto", "apo_unpaired"}
+    assert once(lab.WeightedSum((lab.DPO(B), lab.SFT()), (1.0, 0.01))).chosen_outlives
+    assert not of("robust").chosen_outlives  # both pushes stay
+
+
 def test_lengths_move_the_target_of_averages():
     """u / 4 - v / 2 = 5 with u = -v = D / 2 at D = 40 / 3."""
     found = limits(lab.AveragedIPO(B), chosen_length=4, rejected_length=2)
@@ -240,5 +249,9 @@ def test_the_sentences_answer_every_question_with_its_numbers():
     for words in ("chosen pushed up by 10", "Target, as a margin u - v along u = -v: both: turns at 5.", "v = -5.5.",
                   "equal and opposite everywhere", "grows like t, the wrong way"):  # fmt: skip
         assert words in text
+    assert "does not outlive the rejected response." in text and "chosen response outlives" in " ".join(
+        sentences(of("kto"))
+    )
+    assert "rejected response up: nowhere within 40 nats." in "\n".join(sentences(of("dpo")))
     assert target(of("dpo")) == "none" and re.search(r"chosen turns at 13\.86$", target(of("nca")))
     assert "Other places where a push changes: chosen turns at -1.186" in "\n".join(sentences(of("discopop")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from lab.claims.report import markdown, paragraph, read_verdicts
 from lab.claims.running import judge_all, lines_to_run, run_lines, work
 from lab.claims.writing import bold
 from lab.cli.errors import Failure, Interrupted, Mistake
+from lab.cli.placing import put_in_place, see_that_it_can_be_written
 from lab.cli.report import console, write_in_any_encoding
 
 ROOT = Path(lab.__file__).resolve().parent.parent
@@ -49,7 +49,7 @@ def main(names: tuple[str, ...], listed: bool, check: bool, jobs: int | None) ->
         _list(claims, _committed(file), terminal)
         return
     if not names and not check:
-        _see_that_it_can_be_written(file)
+        see_that_it_can_be_written(file, instead="Name claims to see them in the terminal")
     began = time.monotonic()
     try:
         judgements = _judge(claims, jobs or min(4, os.cpu_count() or 1))
@@ -63,7 +63,7 @@ def main(names: tuple[str, ...], listed: bool, check: bool, jobs: int | None) ->
     elif names:
         _show(judgements, terminal)
     else:
-        changed = _write(markdown(judgements), file)
+        changed = put_in_place(markdown(judgements), file)
         for each in judgements:
             terminal.print(Text(f"{each.claim.name:<36} ") + Text(each.verdict.word, style="bold"), soft_wrap=True)
         click.echo(f"{len(judgements)} claims · {took} · CLAIMS.md {'written' if changed else 'unchanged'}")
@@ -129,37 +129,6 @@ def _compare(judgements: list[Judgement], committed: dict[str, str], took: str) 
 
 def _committed(file: Path) -> dict[str, str]:
     return read_verdicts(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _see_that_it_can_be_written(file: Path) -> None:
-    if not (file.parent / "pyproject.toml").is_file():
-        raise Mistake(
-            "CLAIMS.md stands at the root of the checkout, and this lab is installed without one. Name claims to see "
-            "them in the terminal, or run `python -m lab.claims` in a checkout."
-        )
-    try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=".new-"):
-            pass
-    except OSError as error:
-        raise Mistake(
-            f"The folder {file.parent} cannot be written ({error.strerror or error}). Permit it, or name claims to see "
-            "them in the terminal."
-        ) from None
-
-
-def _write(text: str, file: Path) -> bool:
-    """Put the report in place in one step, and say whether it changed."""
-    if file.is_file() and file.read_text(encoding="utf-8") == text:
-        return False
-    part = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        part.replace(file)
-    except OSError as error:
-        raise Failure(f"{file} cannot be written ({error.strerror or error}). Permit it, then call again.") from error
-    finally:
-        part.unlink(missing_ok=True)
-    return True
 
 
 if __name__ == "__main__":

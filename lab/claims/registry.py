@@ -7,11 +7,16 @@ from difflib import get_close_matches
 
 from lab.claims import (
     causes,
+    dynamics,
     exact_results,
     flex,
     gradients,
     objectives,
+    phases_beta,
+    predictors,
+    pushes,
     scenarios,
+    scoreboard,
     sft,
     three_properties,
     untested,
@@ -20,7 +25,22 @@ from lab.claims.claim import Claim
 
 CLAIMS: dict[str, Claim] = {
     claim.name: claim
-    for module in (three_properties, gradients, scenarios, flex, sft, untested, exact_results, causes, objectives)
+    for module in (
+        three_properties,
+        gradients,
+        scenarios,
+        flex,
+        sft,
+        untested,
+        exact_results,
+        causes,
+        dynamics,
+        phases_beta,
+        objectives,
+        pushes,
+        predictors,
+        scoreboard,
+    )
     for claim in module.CLAIMS
 }
 

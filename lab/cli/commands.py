@@ -89,7 +89,8 @@ def theory(words: tuple[str, ...]) -> None:
     """Show what objectives push, and where that ends: a table of all, or of some WORDS.
 
     With one word, all that is known of it. Settings may follow: `python -m lab theory dpo beta=0.5`. Pushes are kept in
-    closed form; what becomes of them is computed by evaluating the objective, out to log-ratios of 10,000 nats.
+    closed form; what becomes of them is computed by evaluating the objective, out to log-ratios of 10,000 nats. In
+    Python: lab.sheets("dpo beta=0.5"), and lab.theory.limits(objective) for any objective.
     """
     from lab.cli.theory import show_sheet, show_table
     from lab.experiments.sheets import sheets

@@ -140,6 +140,52 @@ def foresee(
     return xr.concat([within, pooled], xr.Variable("comparison", ["within", "pooled"]))
 
 
+def follow(
+    records: Sequence[xr.Dataset],
+    *,
+    shares: Sequence[float],
+    inside: Sequence[str] = ("overlap",),
+    resamples: int = 500,
+) -> xr.Dataset:
+    """Correlate the ranks of the fall so far with those of the fall at the end, within settings.
+
+    So far is until a pair's own log-ratio margin reaches a share of what pairs typically end with, the median over all
+    of them. A share of the steps would be no clock for comparing optimisers: one makes most of its margin in a tenth of
+    its steps, another a hundredth.
+
+    Args:
+        records: Records of experiments with equal seeds.
+        shares: Shares of the margin, above 0.
+        inside: As in `foresee`.
+        resamples: Number of resamples of the seeds.
+
+    Returns:
+        [share]: `value`, `low`, `high` and `cells` as in `intervals.rank_correlations`, and `absent`, the share of
+        pairs that never have the margin and are left out.
+
+    Raises:
+        ValueError: If the seeds differ.
+    """
+    import xarray as xr
+
+    margins = [metrics.log_ratio_margin(record) for record in records]
+    typical = float(np.median(np.concatenate([each.isel(step=-1).values.ravel() for each in margins])))
+    falls = [metrics.fall_from_start(record) for record in records]
+    end = by_setting([fall.isel(step=-1, drop=True).to_dataset(name="end") for fall in falls], inside=inside)
+    levels = [typical * share for share in shares]
+    reached = [metrics.when_reached(fall, way, levels) for fall, way in zip(falls, margins, strict=True)]
+    so_far = by_setting(
+        [xr.Dataset({str(k): each.isel(level=k, drop=True) for k in range(len(levels))}) for each in reached],
+        inside=inside,
+    )
+    # Left out is what has no fall so far, so that is the outcome here; a correlation has no direction.
+    found = intervals.rank_correlations(end, so_far, within=("setting",), resamples=resamples)
+    found = found.isel(predictor=0, drop=True).rename(outcome="share").assign_coords(share=list(shares))
+    here = end["end"].notnull()
+    absent = [1 - float((so_far[str(k)].notnull() & here).sum() / here.sum()) for k in range(len(levels))]
+    return found.assign(absent=("share", absent))
+
+
 def _cell(experiment: Experiment) -> xr.Dataset:
     import xarray as xr
 

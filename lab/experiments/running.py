@@ -108,8 +108,12 @@ def build_pairwise(experiment: Experiment) -> tuple[Problem, Policy, Objective, 
     """Build what an experiment names, where its objective is one of preference pairs.
 
     Raises:
-        ValueError: as `build`, and for a policy gradient or a reward model.
+        ValueError: as `build`, and for a policy gradient, a reward model or an open scenario.
     """
+    if experiment.scenario == ("open",):
+        raise ValueError(
+            "the scenario is open, in which every run has pairs of its own, and this looks at fixed pairs; choose s1 to s4"
+        )
     problem, policy, objective, optimizer, axes = build(experiment)
     if isinstance(objective, PolicyGradient | BradleyTerry):
         raise ValueError(

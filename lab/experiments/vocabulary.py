@@ -87,7 +87,7 @@ def _weight(about: str, *owners: str, default: float = 1.0) -> Word:
 def _setting(
     about: str,
     kind: str,
-    choices: tuple[Value, ...] = (),
+    choices: tuple[str, ...] = (),
     low: float = -math.inf,
     *,
     open_low: bool = False,

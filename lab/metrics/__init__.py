@@ -1,6 +1,6 @@
 """Quantities of a record: each formula once, a dataset in and a labelled array out."""
 
-from lab.metrics.beta import flow_margin, leading_beta
+from lab.metrics.beta import flow_margin, leader, leading_beta
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
 from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
@@ -10,7 +10,7 @@ from lab.metrics.gradients import (
     log_gradient_ratio,
     pair_gradient_log_magnitude,
 )
-from lab.metrics.kinds import KINDS, mass_by_kind, response_kind
+from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, step_change, unseen_change
 from lab.metrics.levels import when_reached
 from lab.metrics.movers import MOVERS, mass_moved, moved_by
@@ -65,12 +65,14 @@ __all__ = [
     "flow_margin",
     "flow_time",
     "front_frequency",
+    "gained_share_by_kind",
     "gainers",
     "gradient_cosine",
     "gradient_log_norm",
     "growth_rank_correlation",
     "interference",
     "kl_from_reference",
+    "leader",
     "leading_beta",
     "least_kl",
     "log_gradient_ratio",

@@ -66,7 +66,7 @@ def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None
     growth = log_ratio(ds).isel(step=-1, drop=True)
     dims = [dim for dim in growth.dims if dim not in ("prompt", "response")]
     start = ds["reference_log_prob"].broadcast_like(growth)
-    compared = unseen_mask(ds) if among is None else among
+    compared = _shared_mask(ds) if among is None else among
     mask = compared.transpose("prompt", "response").values.astype(bool)
     prompts = np.flatnonzero(mask.sum(-1) >= 3)
     if not prompts.size:
@@ -85,6 +85,17 @@ def growth_rank_correlation(ds: xr.Dataset, *, among: xr.DataArray | None = None
     frame = growth.isel(prompt=0, response=0, drop=True)
     correlation = frame.copy(data=np.mean(columns, axis=0))
     return label(correlation, "growth_rank_correlation", "rank correlation of growth and reference probability", "1")
+
+
+def _shared_mask(ds: xr.Dataset) -> xr.DataArray:
+    """Return the unseen responses, which must be the same in all runs: their ranks are compared."""
+    mask = unseen_mask(ds)
+    if set(mask.dims) != {"prompt", "response"}:
+        raise ValueError(
+            "runs of this record have data of their own, so that each has other unseen responses; give fixed pairs, a "
+            "scenario of s1 to s4"
+        )
+    return mask
 
 
 def _centred_ranks(values: np.ndarray, rounding: float) -> np.ndarray:
@@ -112,7 +123,7 @@ def gainers(ds: xr.Dataset) -> xr.Dataset:
     gain = mass_gain(ds)
     dims = (*(dim for dim in gain.dims if dim not in ("prompt", "response")), "prompt", "response")
     gain = gain.transpose(*dims)
-    mask = unseen_mask(ds).values
+    mask = _shared_mask(ds).values
     ranks = int(mask.sum(-1).max())
     gained = np.where(mask, gain.values, -np.inf)
     reference = exp(ds["reference_log_prob"].broadcast_like(gain).transpose(*dims)).values

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from lab.metrics.gainers import mass_gain
+from lab.metrics.pairs import over_prompts
 from lab.metrics.probabilities import exp, label
 
 KINDS = ("chosen", "rejected", "chosen elsewhere", "rejected elsewhere", "never named")
@@ -51,3 +53,29 @@ def mass_by_kind(ds: xr.Dataset) -> xr.DataArray:
     masses = [prob.where(kind == word, 0).where(prob.notnull()).sum("response", skipna=False) for word in KINDS]
     mass = xr.concat(masses, "kind").assign_coords(kind=list(KINDS)).transpose(..., "prompt", "kind")
     return label(mass, "mass_by_kind", "probability", "1")
+
+
+def gained_share_by_kind(ds: xr.Dataset, *, since: xr.DataArray | None = None) -> xr.DataArray:
+    """Compute how the mass that unseen responses gained is shared out among their three kinds.
+
+    max(G_k, 0) / Σ_k max(G_k, 0), with G_k the mass that the responses of kind k gained by the last step, averaged over
+    the prompts that have pairs
+
+    Args:
+        ds: A record.
+        since: Recorded steps from which the gain counts, as in `mass_gain`; the reference if None.
+
+    Returns:
+        [..., kind], the last three words of KINDS; they sum to 1. NaN where no kind gained, or `since` is not finite.
+
+    Raises:
+        ValueError: If `since` holds a step that is not recorded.
+
+    Source: own definition; tests/test_metrics_kinds.py.
+    """
+    gain, kind = mass_gain(ds, since=since), response_kind(ds)
+    sums = [over_prompts(gain.where(kind == word, 0).sum("response", skipna=False), ds) for word in KINDS[2:]]
+    won = xr.concat(sums, "kind").assign_coords(kind=list(KINDS[2:])).clip(min=0)
+    total = won.sum("kind", skipna=False)
+    share = (won / total.where(total > 0)).transpose(..., "kind")
+    return label(share, "gained_share_by_kind", "share of the mass gained by unseen responses", "1")

@@ -64,12 +64,23 @@ def unseen_mask(ds: xr.Dataset) -> xr.DataArray:
         ds: A record.
 
     Returns:
-        [prompt, response], true where unseen. All responses of a prompt without pairs are unseen.
+        [prompt, response], true where unseen. All responses of a prompt without pairs are unseen. Where runs have data
+        of their own, [axes..., prompt, response], and a pair of weight 0 names nothing.
 
     Source: own definition; tests/test_metrics.py.
     """
-    mask = np.ones((ds.sizes["prompt"], ds.sizes["response"]), bool)
-    prompts = ds["pair_prompt"].values
+    sizes, prompts = (ds.sizes["prompt"], ds.sizes["response"]), ds["pair_prompt"].values
+    of_runs = [str(dim) for dim in ds["pair_weight"].dims if dim != "pair"]
+    if of_runs:
+        counted = ds["pair_weight"].transpose(*of_runs, "pair").values > 0
+        named = np.zeros((*counted.shape[:-1], sizes[0] * sizes[1]), bool)
+        for which in ("chosen", "rejected"):
+            for pair, place in enumerate(prompts * sizes[1] + ds[which].values):
+                named[..., place] |= counted[..., pair]
+        mask = ~named.reshape(*counted.shape[:-1], *sizes)
+        array = xr.DataArray(mask, dims=(*of_runs, "prompt", "response"), coords={dim: ds[dim] for dim in of_runs})
+        return label(array, "unseen_mask", "unseen response", "1")
+    mask = np.ones(sizes, bool)
     mask[prompts, ds["chosen"].values] = False
     mask[prompts, ds["rejected"].values] = False
     return label(xr.DataArray(mask, dims=("prompt", "response")), "unseen_mask", "unseen response", "1")

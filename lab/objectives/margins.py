@@ -154,7 +154,8 @@ class EXO(MarginLoss):
 class DiscoPOP(MarginLoss):
     """DiscoPOP: (1 - w) (-log s(m)) + w exp(-m) with w = s(m / tau), a blend of DPO's loss and an exponential one.
 
-    As pi(rejected) -> 0 the pushes vanish like exp(-m). Where its two halves meet, around m = 0, it is not convex.
+    As pi(rejected) -> 0 the pushes vanish like exp(-m). Where its two halves meet, around m = 0, it is not convex: for
+    tau < (1 - log 2) / 3 = 0.102 the slope at m = 0 is positive, and from the reference the margin first *falls*.
 
     Args:
         beta: inverse temperature, > 0.

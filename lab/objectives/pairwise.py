@@ -1,6 +1,9 @@
 """Pairwise objectives: every loss beside its equation.
 
 u = log pi(chosen)/pi_ref(chosen), v = log pi(rejected)/pi_ref(rejected), s = the logistic function, all in nats.
+DPO's push on the pair fades and never stops; IPO's turns round at a target; SLiC's is constant up to its hinge. SimPO
+(`reference_free`) is DPO without u's and v's reference; KTO (`prospect`) weighs u and v one by one.
+`python -m lab theory dpo ipo slic simpo kto` puts them side by side.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from lab.objectives.base import Objective, PairLogProbs, Scaled, check_hyper, pe
 class DPO(Scaled):
     """Direct Preference Optimization: -log s(beta (u - v)).
 
-    As pi(rejected) -> 0 both pushes vanish, since s(-margin) does; they stay equal and opposite throughout.
+    As pi(rejected) -> 0 both pushes vanish like exp(-margin), and never quite; they stay equal and opposite throughout.
 
     Args:
         beta: inverse temperature, > 0; a number or one a run, [run].
@@ -47,7 +50,8 @@ class DPO(Scaled):
 class FlexDPO(Objective):
     """Flex-DPO: -log s(beta_chosen u - beta_rejected v).
 
-    A smaller beta_rejected pulls the rejected response less for the same margin, and so keeps pushing for longer.
+    A smaller beta_rejected pulls the rejected response less for the same margin, and so keeps pushing for longer: as
+    pi(rejected) -> 0 both pushes vanish like exp(beta_rejected v).
 
     Args:
         beta_chosen: beta of the chosen response, > 0; a number or one a run, [run].
@@ -87,7 +91,8 @@ class FlexDPO(Objective):
 class IPO(Scaled):
     """Identity Preference Optimization: (u - v - 1/(2 beta))^2.
 
-    A finite target: both pushes vanish at log-ratio margin 1/(2 beta) and change sign beyond it.
+    A finite target: both pushes vanish at log-ratio margin 1/(2 beta); beyond it they turn round and, as
+    pi(rejected) -> 0, grow without bound.
 
     Args:
         beta: the paper's tau, > 0; a number or one a run, [run].
@@ -117,7 +122,7 @@ class IPO(Scaled):
 class SLiC(Scaled):
     """Sequence-likelihood calibration in its hinge form: max(0, 1 - beta (u - v)).
 
-    A constant push until the margin reaches 1, then none at all.
+    A constant push until the margin reaches 1, then none at all, long before pi(rejected) -> 0.
 
     Args:
         beta: scale of the margin, > 0; a number or one a run, [run].

@@ -64,8 +64,8 @@ class KTO(APOZeroUnpaired):
     z0 = max(0, KL(pi || pi_ref)) has no gradient. It is `pairs.kl` where that is given (training gives the exact one,
     averaged over the pairs' prompts) and else an estimate, the mean log-ratio of all responses of the pairs.
 
-    As pi(rejected) -> 0 its own push vanishes like exp(beta v); the chosen one's goes on until u is far above z0, and
-    as z0 grows with the policy's distance from the reference, it never quite ends before pi(chosen) -> 1.
+    As pi(rejected) -> 0 its own push vanishes like exp(beta v) and the chosen one's does not notice. That never fades:
+    as pi(chosen) -> 1 on one prompt, KL tends to u itself, and the push to w_D beta / 8, its largest.
 
     Args:
         beta: inverse temperature, > 0.

@@ -55,12 +55,12 @@ def cell_map(
     image = ax.imshow(shade, cmap=cmap, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
     colors = image.to_rgba(shade)
     for row, column in np.ndindex(*median.shape):
-        ink = _ink(colors[row, column])
+        letters = ink(colors[row, column])
         value, low, high = (float(each[column]) for each in (median[row], summaries[row].low, summaries[row].high))
-        ax.text(column, row, _short(value, digits), ha="center", va="bottom", fontsize="small", color=ink)
+        ax.text(column, row, _short(value, digits), ha="center", va="bottom", fontsize="small", color=letters)
         if np.isfinite(low) and np.isfinite(high):
             ends = f"{_short(low, digits)} to {_short(high, digits)}"
-            ax.text(column, row, ends, ha="center", va="top", fontsize="x-small", color=ink)
+            ax.text(column, row, ends, ha="center", va="top", fontsize="x-small", color=letters)
     ax.set_xticks(range(len(words)), words)
     ax.set_yticks(range(len(rows)), list(rows))
     ax.tick_params(length=0)
@@ -70,8 +70,15 @@ def cell_map(
     return ax
 
 
-def _ink(color: np.ndarray) -> str:
-    """Choose black or white, whichever contrasts more with a colour (WCAG 2.1): at least 4.5 either way."""
+def ink(color: np.ndarray) -> str:
+    """Choose black or white for letters, whichever contrasts more with a colour (WCAG 2.1): at least 4.5 either way.
+
+    Args:
+        color: Red, green and blue between 0 and 1, and whatever follows.
+
+    Returns:
+        "black" or "white".
+    """
     red, green, blue = np.where(color[:3] > 0.04045, ((color[:3] + 0.055) / 1.055) ** 2.4, color[:3] / 12.92)
     luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
     return "black" if (luminance + 0.05) ** 2 > 0.05 * 1.05 else "white"

@@ -81,7 +81,12 @@ def phase_map(
 
 
 def phase_bar(
-    axes: Axes | Iterable[Axes], *, label: str, threshold: float | None = None, location: str = "right"
+    axes: Axes | Iterable[Axes],
+    *,
+    label: str,
+    threshold: float | None = None,
+    location: str = "right",
+    length: float = 1.0,
 ) -> Colorbar:
     """Draw the colour bar of one map, or of several that share their limits.
 
@@ -90,6 +95,7 @@ def phase_bar(
         label: What the shades mean, with the unit.
         threshold: Where a line crosses the bar, as in the map.
         location: Side of the maps on which it stands: right, bottom, left or top.
+        length: Its length as a share of that side.
 
     Returns:
         The colour bar.
@@ -104,7 +110,9 @@ def phase_bar(
         raise ValueError(f"maps with limits {ranges} cannot share a bar; give phase_map the same limits for all.")
     figure = panels[0].get_figure()
     assert figure is not None
-    bar = figure.colorbar(meshes[0], ax=panels, label=label, location=location, pad=0.02, aspect=26, fraction=0.05)
+    bar = figure.colorbar(
+        meshes[0], ax=panels, label=label, location=location, shrink=length, pad=0.02, aspect=26, fraction=0.05
+    )
     bar.outline.set_visible(False)
     bar.ax.minorticks_off()
     if threshold is not None:

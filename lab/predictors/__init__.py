@@ -7,6 +7,7 @@ from lab.predictors.slopes import (
     gradient_cosine,
     interference,
     loss_gradient,
+    others_fall,
     own_fall,
     pair_gradients,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "hidden_states",
     "interference",
     "loss_gradient",
+    "others_fall",
     "normalised_ches",
     "own_fall",
     "pair_gradients",

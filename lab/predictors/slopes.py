@@ -105,22 +105,39 @@ def loss_gradient(policy: Policy, parameters: Tensor, objective: Objective, prob
 
     Source: `lab.gradients`; tests/test_predictors.py holds it to a finite step of training.
     """
-    if objective.needs:
-        raise ValueError(
-            f"{type(objective).__name__} reads {' and '.join(sorted(objective.needs))} besides its pairs, which the "
-            "predictors do not provide; give an objective of pairs' log-probabilities, such as DPO"
-        )
     logits, memory = policy.forward(parameters)
     log_prob = logits.log_softmax(-1)
     flat = problem.preferences.flat(problem.responses).to(log_prob.device)
-    chosen, rejected = pick_pairs(log_prob.flatten(1), flat)
-    lengths: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
-    if problem.lengths is not None:
-        lengths = pick_pairs(problem.lengths.flatten().to(log_prob), flat)
-    pairs = PairLogProbs(chosen, rejected, chosen, rejected, chosen_length=lengths[0], rejected_length=lengths[1])
-    weighted = torch.cat(objective.response_weights(pairs), 1) * problem.preferences.of_terms(log_prob)
+    weighted = torch.cat(_pushes(log_prob, objective, problem), 1)
     table = weight_table(weighted, flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
     return policy.pullback(parameters, memory, logit_gradient(log_prob[:, None], table)).sum(1)
+
+
+def others_fall(policy: Policy, parameters: Tensor, objective: Objective, problem: Problem) -> Tensor:
+    """Compute how fast the other pairs lower a pair's chosen response in gradient flow.
+
+    <g+, dL/d parameters> less what the pair's own two responses add to it, w (a+ |g+|^2 + a- <g+, g->)
+
+    Args:
+        policy: the policy.
+        parameters: the reference's parameters, [run, parameter].
+        objective: the objective, with response weights a+ and a-.
+        problem: gives pairs, weights w and lengths.
+
+    Returns:
+        [run, pair], nats for each unit of learning rate; 0 for a pair that is alone.
+
+    Raises:
+        ValueError: as `loss_gradient`.
+
+    Source: own derivation; tests/test_predictors.py holds it to the gradient of the loss of the other pairs.
+    """
+    log_prob = policy.forward(parameters)[0].log_softmax(-1)
+    gradient = loss_gradient(policy, parameters, objective, problem)
+    together = first_order_fall(policy, parameters, problem.preferences, -gradient)
+    grams = torch.stack(list(_grams(policy, parameters, problem.preferences)), 1)[:, :, 0]
+    chosen, rejected = _pushes(log_prob, objective, problem)
+    return together - (chosen * grams[..., 0] + rejected * grams[..., 1])
 
 
 def first_update(optimizer: Optimizer, gradient: Tensor) -> Tensor:
@@ -155,3 +172,21 @@ def _grams(policy: Policy, parameters: Tensor, preferences: Preferences) -> Iter
     """Yield the inner products of g+ and g-, [run, 2, 2], one pair after the other."""
     for both in pair_gradients(policy, parameters, preferences):
         yield both @ both.mT
+
+
+def _pushes(log_prob: Tensor, objective: Objective, problem: Problem) -> tuple[Tensor, Tensor]:
+    """Return pair_weight * response_weight of the chosen and the rejected responses at step 0, each [run, pair]."""
+    if objective.needs:
+        raise ValueError(
+            f"{type(objective).__name__} reads {' and '.join(sorted(objective.needs))} besides its pairs, which the "
+            "predictors do not provide; give an objective of pairs' log-probabilities, such as DPO"
+        )
+    flat = problem.preferences.flat(problem.responses).to(log_prob.device)
+    chosen, rejected = pick_pairs(log_prob.flatten(1), flat)
+    lengths: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
+    if problem.lengths is not None:
+        lengths = pick_pairs(problem.lengths.flatten().to(log_prob), flat)
+    pairs = PairLogProbs(chosen, rejected, chosen, rejected, chosen_length=lengths[0], rejected_length=lengths[1])
+    weight = problem.preferences.weight.to(log_prob)
+    first, second = objective.response_weights(pairs)
+    return first * weight, second * weight

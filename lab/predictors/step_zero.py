@@ -12,7 +12,15 @@ from lab.objectives import Objective
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.predictors.hidden import ches, feature_overlap, normalised_ches, unembedding_fall
-from lab.predictors.slopes import first_order_fall, first_update, gradient_cosine, interference, loss_gradient, own_fall
+from lab.predictors.slopes import (
+    first_order_fall,
+    first_update,
+    gradient_cosine,
+    interference,
+    loss_gradient,
+    others_fall,
+    own_fall,
+)
 from lab.problems import Problem
 from lab.threads import one_thread
 
@@ -41,12 +49,13 @@ PREDICTORS: dict[str, Predictor] = {
     "ches": Predictor("CHES", "1", "pair"),
     "normalised_ches": Predictor("length-normalised CHES", "1", "pair"),
     "feature_overlap": Predictor("cosine of the hidden states", "1", "pair"),
-    "unembedding_fall": Predictor("fall through the last hidden state", "1", "pair"),
+    "unembedding_fall": Predictor("fall via the hidden state", "1", "pair"),
     "interference": Predictor("⟨g⁺,g⁻⟩ / ‖g⁺‖²", "1", "pair"),
     "gradient_cosine": Predictor("cosine of g⁺ and g⁻", "1", "pair"),
     "own_fall": Predictor("⟨g⁺,g⁻⟩ − ‖g⁺‖²", "nats", "pair"),
+    "others_fall": Predictor("first-order fall, other pairs", "nats", "all"),
     "flow_fall": Predictor("first-order fall, all pairs", "nats", "all"),
-    "step_fall": Predictor("fall of the optimiser's first step", "nats", "all"),
+    "step_fall": Predictor("the optimiser's first step", "nats", "all"),
     "chosen_start": Predictor("log π⁺ at the start", "nats", "start"),
     "rejected_start": Predictor("log π⁻ at the start", "nats", "start"),
     "start_margin": Predictor("log π⁺ − log π⁻ at the start", "nats", "start"),
@@ -91,6 +100,7 @@ def step_zero(
             "interference": interference(policy, parameters, pairs),
             "gradient_cosine": gradient_cosine(policy, parameters, pairs),
             "own_fall": own_fall(policy, parameters, pairs),
+            "others_fall": others_fall(policy, parameters, objective, problem),
             "flow_fall": first_order_fall(policy, parameters, pairs, -gradient),
             "step_fall": first_order_fall(policy, parameters, pairs, first_update(optimizer, gradient)),
             "chosen_start": chosen,

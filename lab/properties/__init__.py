@@ -2,7 +2,7 @@
 
 from lab.properties.audit import Audit, Check, audit
 from lab.properties.curves import crossing, turning_point
-from lab.properties.definitions import by_step
+from lab.properties.definitions import NAMES, by_step
 from lab.properties.findings import Finding, Properties, Thresholds
 from lab.properties.horizons import (
     NOT_REACHED,
@@ -19,6 +19,7 @@ from lab.properties.summary import summary
 __all__ = [
     "Audit",
     "Check",
+    "NAMES",
     "NOT_REACHED",
     "Finding",
     "Horizon",

@@ -87,7 +87,7 @@ def read_at(values: xr.DataArray, ds: xr.Dataset, horizons: Sequence[Horizon]) -
     """
     if not horizons:
         raise ValueError("there are no horizons; give at least one, such as Horizon('step', 500)")
-    columns = {}
+    columns: dict[Horizon, xr.DataArray] = {}
     for quantity in dict.fromkeys(each.quantity for each in horizons):
         mine = [each for each in horizons if each.quantity == quantity]
         way = progress(ds, quantity).broadcast_like(values).transpose(*values.dims)

@@ -71,9 +71,9 @@ PROGRESS = (
 )
 SETTINGS: tuple[Setting, ...] = (
     Setting("mlp", "adam", lr=1e-3, steps=500, every=10),
-    Setting("mlp", "sgd", lr=0.5, steps=1000, every=20),
-    Setting("loglinear", "adam", lr=0.05, steps=500, every=10),
-    Setting("loglinear", "sgd", lr=5.0, steps=1000, every=20),
-    Setting("tabular", "adam", lr=0.05, steps=1000, every=20),
-    Setting("tabular", "sgd", lr=10.0, steps=1000, every=20),
+    Setting("mlp", "sgd", lr=0.5, steps=1000, every=4),
+    Setting("loglinear", "adam", lr=0.05, steps=1000, every=10),
+    Setting("loglinear", "sgd", lr=10.0, steps=1000, every=5),
+    Setting("tabular", "adam", lr=0.05, steps=1000, every=10),
+    Setting("tabular", "sgd", lr=10.0, steps=1000, every=5),
 )

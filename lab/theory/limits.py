@@ -15,7 +15,7 @@ from lab.theory.tails import FAR, Tail, follow
 
 FAMILIES = ("never stops", "stops at a target", "anchored", "reference-free", "pushes both down")
 CERTAIN = 600.0  # pi(chosen) = 1 - exp(-600)
-_EDGE, _SPACING = 40.0, 0.5  # of the plane (u, v) that is searched for pushes the wrong way, nats
+EDGE, _SPACING = 40.0, 0.5  # nats: of the plane (u, v) that is searched for pushes the wrong way
 _SAME = 1e-9  # relative
 _ROUNDING = 1e-12  # of a push near 0, as a share of its size at the start
 _BESIDE = 1e-7  # how far beside a turn the push is looked at, relative
@@ -86,6 +86,15 @@ class Limits:
         right_way = end.law not in ("none", "cutoff") and end.sign == {"chosen": -1, "rejected": 1}[term]
         own = [turn for turn in self.turns if turn.term == term]
         return own[-1] if own and not right_way else None
+
+    @property
+    def chosen_outlives(self) -> bool:
+        """Return whether, as pi(rejected) -> 0, the chosen response is still pushed up and the rejected one not down.
+
+        A loss of this kind goes on holding the chosen response where another prompt's updates would take it along.
+        """
+        chosen, rejected = self.rejected_gone.chosen, self.rejected_gone.rejected
+        return chosen.sign < 0 and not chosen.vanishes and (rejected.sign <= 0 or rejected.vanishes)
 
     @property
     def family(self) -> str:
@@ -165,14 +174,14 @@ def limits(objective: Objective, *, chosen_length: float = 1.0, rejected_length:
 
 def _plane() -> Places:
     """Return the plane that is searched."""
-    side = torch.arange(-_EDGE, _EDGE + _SPACING, _SPACING, dtype=torch.float64)
+    side = torch.arange(-EDGE, EDGE + _SPACING, _SPACING, dtype=torch.float64)
     u, v = torch.meshgrid(side, side, indexing="ij")
     return Places.at(u.flatten(), v.flatten())
 
 
 def _anywhere() -> Places:
     """Return states all over the plane, none of them on the edge of a hinge."""
-    u, v = 2 * _EDGE * torch.rand(2, 1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - _EDGE
+    u, v = 2 * EDGE * torch.rand(2, 1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - EDGE
     return Places.at(u, v)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lab.theory.limits import Ends, Limits
+from lab.theory.limits import EDGE, Ends, Limits
 from lab.theory.places import START
 from lab.theory.tails import Tail
 
@@ -52,9 +52,11 @@ def sentences(limits: Limits) -> Iterator[str]:
     if others:
         listed = "; ".join(f"{turn.term} {turn.how} at {turn.margin:.4g}" for turn in others)
         yield f"Other places where a push changes: {listed}."
+    outlives = "outlives" if limits.chosen_outlives else "does not outlive"
+    yield f"The push on the chosen response {outlives} the rejected response."
     yield "The pushes are " + ("equal and opposite everywhere." if limits.balanced else "not equal and opposite.")
     for name, way, place in (("chosen", "down", limits.lowers_chosen), ("rejected", "up", limits.raises_rejected)):
-        where = "nowhere" if place is None else f"first at u = {place[0]:g}, v = {place[1]:g}"
+        where = f"nowhere within {EDGE:g} nats" if place is None else f"first at u = {place[0]:g}, v = {place[1]:g}"
         yield f"It pushes the {name} response {way}: {where}."
 
 
