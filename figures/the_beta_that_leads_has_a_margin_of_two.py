@@ -33,7 +33,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     """Draw each β's share of the largest log-ratio margin over time, the ridge, and the margin of the β on it."""
     moved = {name: _moved(ds, RATES.get(name, 1.0)) for name, ds in data.items()}
     shares = {name: _share(values) for name, values in moved.items()}
-    ridges = {name: _ridge(moved[name]) for name in RATES}
+    ridges = {name: metrics.leader(moved[name]) for name in RATES}
     margins = {name: _summary(ridge, "margin") for name, ridge in ridges.items()}
     smallest = float(shares["adam"].median[0].min())
     slope = -_slope(_summary(ridges["sgd"], "beta"))
@@ -109,28 +109,6 @@ def _moved(ds: xr.Dataset, rate: float) -> xr.DataArray:
 
 def _share(moved: xr.DataArray) -> plots.Phases:
     return plots.map_over_seeds(moved / moved.max("beta"), x="time", y="beta")
-
-
-def _ridge(moved: xr.DataArray) -> xr.Dataset:
-    """Find the leading β and its margin, [seed, time]: the top of the parabola through the best β and its neighbours.
-
-    NaN where the best β is the first or the last: the top lies outside.
-    """
-    values = np.log(moved.transpose("beta", "seed", "time").values)
-    place = np.log(moved["beta"].values)
-    best = values.argmax(0)
-    inside = (best > 0) & (best < len(place) - 1)
-    at = np.clip(best, 1, len(place) - 2)
-    low, top, high = (np.take_along_axis(values, at[None] + shift, 0)[0] for shift in (-1, 0, 1))
-    # The β are equally spaced on a log scale.
-    shift = 0.5 * (low - high) / (low - 2 * top + high)
-    beta = np.exp(place[at] + shift * (place[1] - place[0]))
-    height = np.exp(top - 0.25 * (low - high) * shift)
-    frame = moved.isel(beta=0, drop=True).transpose("seed", "time")
-    return frame.to_dataset(name="beta").assign(
-        beta=frame.copy(data=np.where(inside, beta, np.nan)),
-        margin=frame.copy(data=np.where(inside, beta * height, np.nan)),
-    )
 
 
 def _summary(ridge: xr.Dataset, name: str) -> plots.Summary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy.integrate import solve_ivp
 from scipy.special import lambertw
 
@@ -64,6 +65,40 @@ def test_what_is_out_of_range_is_refused():
         metrics.flow_margin(1.0, -1.0)
     with pytest.raises(ValueError, match="time goes from 0; it must be above 0"):
         metrics.leading_beta(np.array([0.0, 1.0]))
+
+
+def moved(time, betas):
+    return xr.DataArray(
+        metrics.flow_margin(betas, np.atleast_1d(time)[:, None]) / betas,
+        dims=("time", "beta"), coords={"beta": betas},
+    )  # fmt: skip
+
+
+def test_the_leader_among_runs_is_the_leader_of_the_law():
+    betas, time = np.geomspace(0.02, 2, 48), np.geomspace(3, 1000, 9)
+    shuffled = moved(time, betas)[:, np.random.default_rng(0).permutation(48)]
+    found = metrics.leader(shuffled)
+    assert found["beta"].values == pytest.approx(metrics.leading_beta(time), rel=2e-3)
+    assert found["margin"].values == pytest.approx(2.0, rel=2e-3)
+
+
+def test_a_leader_at_the_end_of_the_sweep_is_unknown():
+    early_and_late = metrics.leader(moved(np.array([0.01, 1e9]), np.geomspace(0.02, 2, 9)))
+    assert early_and_late["beta"].isnull().all() and early_and_late["margin"].isnull().all()
+
+
+def test_the_parabola_needs_no_even_spacing():
+    place = np.log(np.array([0.1, 0.13, 0.25, 0.3, 0.4]))
+    top = np.log(0.21)
+    heights = xr.DataArray(np.exp(1.5 - 0.7 * (place - top) ** 2), dims="beta", coords={"beta": np.exp(place)})
+    found = metrics.leader(heights)
+    assert found["beta"].item() == pytest.approx(0.21, rel=1e-12)
+    assert found["margin"].item() == pytest.approx(0.21 * np.exp(1.5), rel=1e-12)
+
+
+def test_two_betas_have_no_leader():
+    with pytest.raises(ValueError, match="the leader is sought among three or more β"):
+        metrics.leader(moved(1.0, np.array([0.1, 1.0])))
 
 
 FACTOR = 0.05

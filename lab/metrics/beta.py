@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
+
+from lab.metrics.probabilities import label
 
 LEADING_MARGIN = 2.0  # nats
 
@@ -61,3 +64,49 @@ def leading_beta(time: np.ndarray | float) -> np.ndarray:
     if not (time > 0).all():
         raise ValueError(f"time goes from {time.min():g}; it must be above 0: at the start no β is ahead.")
     return np.sqrt((LEADING_MARGIN + np.expm1(LEADING_MARGIN)) / (2 * time))
+
+
+def leader(moved: xr.DataArray) -> xr.Dataset:
+    """Find which β has the largest log-ratio margin, and the margin that it has with its own β.
+
+    The top of the parabola through the best β of the sweep and its two neighbours, both scales logarithmic.
+
+    Args:
+        moved: Log-ratio margins above 0 [..., beta], of at least three β.
+
+    Returns:
+        Over [...]: beta, and margin = beta · log-ratio margin in nats; NaN where the best β is the first or the last of
+        the sweep, for the top then lies outside it.
+
+    Raises:
+        ValueError: If the β are fewer than three.
+
+    Source: own definition; tests/test_metrics_beta.py.
+    """
+    moved = moved.sortby("beta").transpose(..., "beta")
+    place = np.log(moved["beta"].values)
+    if len(place) < 3:
+        raise ValueError(
+            f"beta is {moved['beta'].values.tolist()}; the leader is sought among three or more β. Sweep them on the "
+            "line, as in beta=0.05,0.1,0.2."
+        )
+    values = np.log(moved.values)
+    best = values.argmax(-1)
+    at = np.clip(best, 1, len(place) - 2)
+    low, top, high = (np.take_along_axis(values, at[..., None] + shift, -1)[..., 0] for shift in (-1, 0, 1))
+    before, after = place[at - 1] - place[at], place[at + 1] - place[at]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left, right = (low - top) / before, (high - top) / after
+        bend = (right - left) / (after - before)
+        slope = left - bend * before
+        shift = -slope / (2 * bend)
+        beta = np.exp(place[at] + shift)
+        margin = beta * np.exp(top + slope * shift / 2)
+    inside = best == at
+    frame = moved.isel(beta=0, drop=True)
+    return xr.Dataset({
+        name: label(frame.copy(data=np.where(inside, found, np.nan)), name, long_name, units)
+        for name, found, long_name, units in (
+            ("beta", beta, "β that is ahead", "1"), ("margin", margin, "margin of the β that is ahead", "nats"),
+        )
+    })  # fmt: skip
