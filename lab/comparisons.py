@@ -11,10 +11,11 @@ and the counted shares of a finite number of them (`sampled`). Every objective t
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
-from lab.objectives.base import check_hyper
 from lab.preferences import Preferences
 from lab.randomness import COMPARISONS, per_seed
 
@@ -43,8 +44,9 @@ def noisy_judge(reward: Tensor, agreement: float | Tensor = 1.0) -> Tensor:
     Raises:
         ValueError: if the rate is out of range.
     """
-    check_hyper("agreement", agreement, positive=False, at_most=1)
     rate = torch.as_tensor(agreement, dtype=reward.dtype).reshape(-1, 1, 1, 1)
+    if not bool(((rate >= 0) & (rate <= 1)).all()):
+        raise ValueError(f"agreement is {agreement}; allowed are numbers from 0 to 1")
     order = torch.sign(reward[..., :, None] - reward[..., None, :])
     return torch.where(order > 0, rate, torch.where(order < 0, 1 - rate, 0.5))
 
@@ -98,7 +100,7 @@ def sampled(
         if value < 1:
             raise ValueError(f"{name} is {value}; allowed are 1 or more")
     couples = _couples(sampler_log_prob, wins)
-    runs, prompts, responses = couples.shape[:3]
+    runs, prompts = couples.shape[:2]
     if len(seeds) != runs:
         raise ValueError(f"{len(seeds)} seeds for {runs} runs; give one seed a run")
     share = _prompt_share(prompt_weight, prompts)
@@ -108,12 +110,54 @@ def sampled(
         return torch.rand(comparisons, prompts, 1 + repeats, generator=generator, dtype=torch.float64)
 
     uniform = per_seed(seeds, COMPARISONS, draw).movedim(1, -1)  # [run, prompt, 1 + repeats, comparison]
-    cell = _inverse(couples.flatten(2), uniform[:, :, 0])
-    win = (uniform[:, :, 1:] < wins.flatten(2).gather(-1, cell)[:, :, None]).sum(2)  # [run, prompt, comparison]
-    mirrored = cell % responses * responses + cell // responses
-    counts = torch.zeros(runs, prompts, responses**2, dtype=torch.float64)
-    counts.scatter_add_(-1, cell, win.double()).scatter_add_(-1, mirrored, (repeats - win).double())
-    return _pairs(counts.unflatten(-1, (responses, responses)) * share[:, None, None])
+    return _pairs(_count(couples, wins, uniform) * share[:, None, None])
+
+
+@dataclass(frozen=True)
+class Online:
+    """Comparisons of what the policy itself draws while it is trained.
+
+    Every `refresh` updates the data are drawn anew from the policy as it stands, labelled by the same judge: 1 is
+    online training, more are rounds of an iterative one.
+
+    Args:
+        wins: P(i over j), [run, prompt, i, j].
+        refresh: updates on each draw, at least 1.
+        comparisons: couples drawn for each prompt; 0 for infinitely many.
+        repeats: labels drawn for each couple.
+        prompt_weight: as in `population`.
+
+    Raises:
+        ValueError: for counts out of range.
+    """
+
+    wins: Tensor
+    refresh: int = 1
+    comparisons: int = 0
+    repeats: int = 1
+    prompt_weight: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("refresh", 1), ("comparisons", 0), ("repeats", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}; allowed are {least} or more")
+
+    def of_runs(self, rows: slice) -> Online:
+        """Return the same for some of the runs."""
+        return replace(self, wins=self.wins[rows])
+
+    def draw(self, log_prob: Tensor, uniform: Tensor | None) -> Tensor:
+        """Return the weights of all ordered couples when a policy draws, [run, pair], as in `population` or `sampled`.
+
+        Args:
+            log_prob: log pi, [run, prompt, response], nats.
+            uniform: numbers in [0, 1), [run, prompt, 1 + repeats, comparison]; None for infinitely many comparisons.
+        """
+        couples, share = _joint(log_prob), _prompt_share(self.prompt_weight, log_prob.shape[1]).to(log_prob)
+        wins = self.wins.to(log_prob)
+        table = couples * wins if uniform is None else _count(couples, wins, uniform.to(log_prob))
+        weight = (table * share[:, None, None]).flatten(1)[:, _different(*log_prob.shape[1:]).to(log_prob.device)]
+        return weight / weight.sum(-1, keepdim=True)
 
 
 def _couples(sampler_log_prob: Tensor, wins: Tensor) -> Tensor:
@@ -126,14 +170,35 @@ def _couples(sampler_log_prob: Tensor, wins: Tensor) -> Tensor:
         )
     if float((wins + wins.mT - 1).abs().max()) > 1e-9:
         raise ValueError("wins holds P(i over j) and P(j over i) that do not sum to 1; give probabilities")
-    same = torch.eye(responses, dtype=torch.bool)
-    joint = (sampler_log_prob[..., :, None] + sampler_log_prob[..., None, :]).masked_fill(same, -torch.inf)
-    total = joint.flatten(2).logsumexp(-1)[..., None, None]
-    if bool(total.isneginf().any()):
+    couples = _joint(sampler_log_prob)
+    if not bool(torch.isfinite(couples).all()):
         raise ValueError(
             "a sampler has all its mass on one response and can draw no couple; spread it over two or more"
         )
-    return (joint - total).exp()
+    return couples
+
+
+def _joint(log_prob: Tensor) -> Tensor:
+    """Return the probability of each ordered couple of different responses, [run, prompt, i, j]; NaN if none is."""
+    same = torch.eye(log_prob.shape[-1], dtype=torch.bool, device=log_prob.device)
+    joint = (log_prob[..., :, None] + log_prob[..., None, :]).masked_fill(same, -torch.inf)
+    return joint.flatten(2).softmax(-1).view_as(joint)
+
+
+def _count(couples: Tensor, wins: Tensor, uniform: Tensor) -> Tensor:
+    """Draw couples and labels by uniform numbers and count who won, [run, prompt, i, j]."""
+    responses, repeats = couples.shape[-1], uniform.shape[2] - 1
+    cell = _inverse(couples.flatten(2), uniform[:, :, 0])
+    win = (uniform[:, :, 1:] < wins.flatten(2).gather(-1, cell)[:, :, None]).sum(2)  # [run, prompt, comparison]
+    mirrored = cell % responses * responses + cell // responses
+    counts = torch.zeros_like(couples).flatten(2)
+    counts.scatter_add_(-1, cell, win.to(counts)).scatter_add_(-1, mirrored, (repeats - win).to(counts))
+    return counts.view_as(couples)
+
+
+def _different(prompts: int, responses: int) -> Tensor:
+    """Mark the cells of different responses in a flat [prompt, i, j] table."""
+    return ~torch.eye(responses, dtype=torch.bool).expand(prompts, -1, -1).flatten()
 
 
 def _prompt_share(weight: Tensor | None, prompts: int) -> Tensor:
@@ -156,6 +221,6 @@ def _pairs(table: Tensor) -> Preferences:
     """Turn weights [run, prompt, i, j] into pairs: i chosen, j rejected."""
     _, prompts, responses, _ = table.shape
     prompt, chosen, rejected = torch.meshgrid(*map(torch.arange, (prompts, responses, responses)), indexing="ij")
-    different = (chosen != rejected).flatten()
+    different = _different(prompts, responses)
     prompt, chosen, rejected = (each.flatten()[different] for each in (prompt, chosen, rejected))
     return Preferences(prompt, chosen, rejected, table.flatten(1)[:, different])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lab.comparisons import Online
 from lab.preferences import Preferences
 from lab.randomness import WORLD, per_seed
 
@@ -26,6 +27,8 @@ class Problem:
         seeds: the seed of each run, [run]; every draw of a run depends on its seed alone.
         lengths: tokens of each response, [prompt, response], for objectives that average over them; None means 1.
         reward: the true reward r(x, y), [run, prompt, response]; None where there is none. It only judges a policy.
+        online: comparisons of what the policy itself draws; the pairs are then all couples in the order of
+            `lab.comparisons`, and their weights are only those that the record speaks of. None trains on the pairs.
 
     Raises:
         ValueError: if a distribution does not sum to 1 to 1e-9, is not finite, a pair is out of range, the number of
@@ -38,6 +41,7 @@ class Problem:
     seeds: tuple[int, ...]
     lengths: Tensor | None = None
     reward: Tensor | None = None
+    online: Online | None = None
 
     def __post_init__(self) -> None:
         target = self.target_log_prob

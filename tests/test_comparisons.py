@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lab
-from lab.comparisons import bradley_terry, noisy_judge, population, sampled
+from lab.comparisons import Online, bradley_terry, noisy_judge, population, sampled
 from lab.optima import optimum
 from tests.worlds import draw
 
@@ -120,6 +120,48 @@ def test_dpo_on_the_whole_population_finds_the_optimum_of_the_reward(beta) -> No
         assert float((best.exp() * (best - found)).sum(-1).max()) < 1e-6
 
 
+def test_online_data_are_those_of_the_policy_as_it_stands() -> None:
+    """One exact online step is a step on the population of the start; fewer refreshes keep older data."""
+    reference, reward = world()
+    wins = bradley_terry(reward)
+    pairs = population(torch.zeros_like(reference), wins)  # what the record speaks of; not what is trained on
+    table, dpo, rate = lab.Tabular(PROMPTS, RESPONSES), lab.DPO(0.5), lab.SGD(2.0)
+
+    def train(problem: lab.Problem, steps: int, start: torch.Tensor | None = None) -> torch.Tensor:
+        ds = lab.train(problem, table, dpo, rate, steps=steps, start=start, record=lab.Record(keep=()))
+        return torch.from_numpy(ds["log_prob"].values)
+
+    online = train(lab.Problem(pairs, reference, SEEDS, online=Online(wins)), 3)
+    rounds = train(lab.Problem(pairs, reference, SEEDS, online=Online(wins, refresh=2)), 3)
+    first = train(lab.Problem(population(reference, wins), reference, SEEDS), 2)
+    torch.testing.assert_close(online[:, 1], first[:, 1])
+    torch.testing.assert_close(rounds[:, 2], first[:, 2])
+    assert float((online[:, 2] - first[:, 2]).abs().max()) > 1e-4
+
+
+def test_drawn_online_data_average_to_the_exact_ones_and_depend_on_the_seed_alone() -> None:
+    reference, reward = (each[:1].expand(3000, -1, -1) for each in world())
+    wins = bradley_terry(reward)
+    uniform = torch.rand(3000, PROMPTS, 2, 20, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    drawn = Online(wins, comparisons=20).draw(reference, uniform)
+    exact = Online(wins[:1]).draw(reference[:1], None)[0]
+    torch.testing.assert_close(exact, population(reference[:1], wins[:1]).weight[0])
+    assert bool(((drawn.mean(0) - exact).abs() <= 5 * drawn.std(0) / math.sqrt(3000)).all())
+    few, three = world()
+    law = Online(bradley_terry(three), comparisons=5)
+    pairs, table = population(few, law.wins), lab.Tabular(PROMPTS, RESPONSES)
+    settings = {"steps": 4, "record": lab.Record(keep=())}
+    together = lab.train(lab.Problem(pairs, few, SEEDS, online=law), table, lab.DPO(0.5), lab.SGD(2.0), **settings)
+    rows = slice(1, 2)
+    alone = lab.train(
+        lab.Problem(pairs.of_runs(rows), few[rows], (6,), online=law.of_runs(rows)), table, lab.DPO(0.5), lab.SGD(2.0),
+        **settings,
+    )  # fmt: skip
+    torch.testing.assert_close(
+        torch.from_numpy(together["log_prob"].values[1]), torch.from_numpy(alone["log_prob"].values[0])
+    )
+
+
 def test_runs_with_data_of_their_own_are_their_single_runs() -> None:
     sampler, reward = world()
     pairs = sampled(sampler, bradley_terry(reward), seeds=SEEDS, comparisons=30)
@@ -188,7 +230,8 @@ def test_weights_of_other_runs_are_refused() -> None:
         (lambda s, w: population(s, w, prompt_weight=torch.zeros(2)), "prompt_weight is [0.0, 0.0]; give 2 numbers"),
         (lambda s, w: sampled(s, w, seeds=SEEDS, comparisons=0), "comparisons is 0; allowed are 1 or more"),
         (lambda s, w: sampled(s, w, seeds=(1,), comparisons=3), "1 seeds for 3 runs; give one seed a run"),
-        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are finite numbers >= 0 and <= 1"),
+        (lambda s, w: Online(w, refresh=0), "refresh is 0; allowed are 1 or more"),
+        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are numbers from 0 to 1"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_its_cure(call, message) -> None:

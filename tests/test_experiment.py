@@ -352,6 +352,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
         "batch": st.integers(0, largest), "on": st.floats(1e-9, 0.49), "off": st.floats(1e-9, 0.49),
         "truth": st.sampled_from(truths), "held": st.integers(0, prompts - 1),
         "coverage": st.sampled_from([0, *range(2, responses + 1)]),
+        "sampler": st.sampled_from(["reference", "even", "tilted"] + ["policy"] * (largest == 0)),
     }  # fmt: skip
     for name, word in WORDS.items():
         if name in fields or name in left_out or not (word.required or draw(st.booleans())):
@@ -371,6 +372,8 @@ def experiments(draw: st.DrawFn) -> Experiment:
         fields[name] = draw(st.lists(one, min_size=1, max_size=3 if several else 1, unique=True))
     if "beta_chosen" in fields and "beta_rejected" in fields:
         fields.pop("beta", None)
+    if "policy" in fields.get("sampler", []):  # type: ignore[operator]
+        fields.pop("coverage", None)
     return Experiment(**fields)  # type: ignore[arg-type]
 
 

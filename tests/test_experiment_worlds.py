@@ -67,6 +67,16 @@ def test_samplers_and_references_are_what_they_say(words) -> None:
     torch.testing.assert_close(problem.preferences.weight, expected.weight, rtol=1e-12, atol=1e-15)
 
 
+def test_the_policy_s_own_responses_are_drawn_anew_as_often_as_the_line_says() -> None:
+    problem = built("sampler=policy refresh=3 data=sampled comparisons=6 repeats=2 held=1")[0]
+    assert (problem.online.refresh, problem.online.comparisons, problem.online.repeats) == (3, 6, 2)
+    assert problem.online.prompt_weight.tolist() == [1, 1, 0]
+    assert built("sampler=policy")[0].online.comparisons == 0 and built("")[0].online is None
+    online, fixed = (lab.run(f"{LINE} {words}") for words in ("sampler=policy", ""))
+    np.testing.assert_array_equal(online["log_prob"].isel(step=1), fixed["log_prob"].isel(step=1))
+    assert np.abs(online["log_prob"] - fixed["log_prob"]).isel(step=-1).max() > 1e-4
+
+
 def test_coverage_and_held_out_prompts_leave_pairs_without_weight() -> None:
     weights = table(built("coverage=2 held=1")[0].preferences)
     assert not weights[:, 2].any()
@@ -136,4 +146,6 @@ def test_words_that_do_not_fit_each_other_are_refused_with_their_cure(line, mess
 
 def test_what_looks_at_the_pushes_of_pairs_refuses_a_policy_gradient() -> None:
     with pytest.raises(ValueError, match="ppo is no objective of a policy's pairs, and this looks at their pushes"):
-        build_pairwise(lab.Experiment.parse(LINE.replace("dpo", "ppo")))
+        build_pairwise(lab.Experiment.parse("tabular s1 ppo sgd lr=1 steps=2 truth=normal"))
+    with pytest.raises(ValueError, match="the scenario is open, in which every run has pairs of its own"):
+        build_pairwise(lab.Experiment.parse(LINE))

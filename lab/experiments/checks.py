@@ -210,6 +210,11 @@ def _check_open(values: Values, given: Iterable[str]) -> None:
         )
     if "none" in values["truth"]:
         raise ValueError("the scenario is open and there is no true reward to compare by. Write truth=normal.")
+    if "policy" in values["sampler"] and (any(values["coverage"]) or any(values["batch"])):
+        raise ValueError(
+            "sampler=policy draws whole sets of comparisons of any response. Take coverage and batch out, or choose "
+            "another sampler."
+        )
     responses, prompts = int(values["responses"][0]), int(values["prompts"][0])
     for covered in values["coverage"]:
         if int(covered) == 1 or int(covered) > responses:

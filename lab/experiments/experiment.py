@@ -77,8 +77,9 @@ class Experiment:
         repeats: Labels drawn for a comparison.
         judge: bradley_terry, noisy: who labels.
         agreement: How often the noisy judge is right.
-        sampler: reference, even, tilted: whose responses are compared.
+        sampler: reference, even, tilted, policy: whose responses are compared.
         tilt: The tilted sampler is the reference times exp(tilt reward).
+        refresh: Updates between two draws from the policy, 1 for online.
         coverage: Responses of a prompt that can be compared, 0 for all.
         held: Prompts without data.
         sharpness: Scale of the reference's logits.
@@ -152,6 +153,7 @@ class Experiment:
     agreement: tuple[float, ...] = (1.0,)
     sampler: tuple[str, ...] = ("reference",)
     tilt: tuple[float, ...] = (1.0,)
+    refresh: tuple[int, ...] = (1,)
     coverage: tuple[int, ...] = (0,)
     held: tuple[int, ...] = (0,)
     sharpness: tuple[float, ...] = (1.0,)

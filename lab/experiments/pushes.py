@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lab.experiments.experiment import Experiment
-from lab.experiments.running import build
+from lab.experiments.running import build_pairwise
 from lab.objectives.view import PairView
 from lab.theory.catalogue import formula
 from lab.theory.states import place_pairs
@@ -43,7 +43,7 @@ def written_pushes(record: xr.Dataset) -> xr.DataArray:
             raise ValueError(f"the record lacks a part of {name} of its experiment line; give it whole, steps excepted")
     found = xr.zeros_like(record["response_weight"]).assign_attrs(long_name="push, by its formula")
     for cell, coordinates in experiment.cells():
-        problem, _, objective, _, axes = build(cell)
+        problem, _, objective, _, axes = build_pairwise(cell)
         part = record.sel({**coordinates, **axes})
         table, reference = (
             _runs(part[name].transpose(*axes, ..., "prompt", "response"), len(axes)).flatten(-2)
@@ -80,7 +80,7 @@ def pushes_at(experiment: str | Experiment, u: np.ndarray, v: np.ndarray) -> np.
     experiment = experiment if isinstance(experiment, Experiment) else Experiment.parse(experiment)
     if experiment.axes:
         raise ValueError(f"the experiment has axes ({', '.join(experiment.axes)}); give one value to each")
-    problem, _, objective, _, _ = build(replace(experiment, seeds=(1,)))
+    problem, _, objective, _, _ = build_pairwise(replace(experiment, seeds=(1,)))
     reference = problem.target_log_prob[:1].expand(len(u), -1, -1)
     starts = PairView.of(problem, frozenset(), reference.flatten(1)).starts
     wanted = (start[:, 0] + torch.as_tensor(ratio) for start, ratio in zip(starts, (u, v), strict=True))

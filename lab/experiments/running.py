@@ -112,7 +112,8 @@ def build_pairwise(experiment: Experiment) -> tuple[Problem, Policy, Objective, 
     """
     if experiment.scenario == ("open",):
         raise ValueError(
-            "the scenario is open, in which every run has pairs of its own, and this looks at fixed pairs; choose s1 to s4"
+            "the scenario is open, in which every run has pairs of its own, and this looks at fixed pairs; choose s1, "
+            "s2, s3 or s4"
         )
     problem, policy, objective, optimizer, axes = build(experiment)
     if isinstance(objective, PolicyGradient | BradleyTerry):

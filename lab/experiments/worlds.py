@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.comparisons import bradley_terry, noisy_judge, population, sampled
+from lab.comparisons import Online, bradley_terry, noisy_judge, population, sampled
 from lab.experiments.experiment import Experiment
 from lab.policies.log_linear import draw_features
 from lab.preferences import Preferences
@@ -79,13 +79,17 @@ def _open(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Problem:
             repeats=experiment.value("repeats"),
             prompt_weight=share,
         )
-    return Problem(pairs, reference, seeds, reward=reward)
+    online = None
+    if experiment.value("sampler") == "policy":
+        drawn_each_time = 0 if experiment.value("data") == "population" else experiment.value("comparisons")
+        online = Online(wins, experiment.value("refresh"), drawn_each_time, experiment.value("repeats"), share)
+    return Problem(pairs, reference, seeds, reward=reward, online=online)
 
 
 def _sampler(experiment: Experiment, hyper: Hyper, reference: Tensor, reward: Tensor, seeds: tuple[int, ...]) -> Tensor:
     """Return log s, the distribution that compared responses are drawn from, [run, prompt, response]."""
     match experiment.value("sampler"):
-        case "reference":
+        case "reference" | "policy":  # the policy begins as the reference
             sampler = reference
         case "even":
             sampler = torch.zeros_like(reference)

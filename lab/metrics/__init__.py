@@ -10,6 +10,7 @@ from lab.metrics.gradients import (
     log_gradient_ratio,
     pair_gradient_log_magnitude,
 )
+from lab.metrics.judging import tempered, win_rate, win_rate_against_chosen
 from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, step_change, unseen_change
 from lab.metrics.levels import when_reached
@@ -106,5 +107,8 @@ __all__ = [
     "unseen_change",
     "unseen_mask",
     "unseen_mass",
+    "tempered",
+    "win_rate",
+    "win_rate_against_chosen",
     "when_reached",
 ]

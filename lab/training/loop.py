@@ -22,6 +22,7 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.training.batches import pair_weights
+from lab.training.online import OnlineWeights
 from lab.training.recording import Record, blank_tape, first_broken
 
 CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
@@ -63,6 +64,7 @@ class Chunk:
         state = self.start.clone()
         memory = self.optimizer.memory(state)
         weights = pair_weights(self.problem.preferences, batch, self.problem.seeds, state)
+        online = None if self.problem.online is None else OnlineWeights(self.problem, self.problem.online)
         rows = record.steps(steps)
         reference = self._reference(shape)
         pairs = PairView.of(self.problem, self.objective.needs, reference)
@@ -70,7 +72,7 @@ class Chunk:
         # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
         as_table = self.policy.parameters_are_logits and "predictions" not in record.keep
         # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
-        as_logits = as_table and self.objective.only_margin
+        as_logits = as_table and self.objective.only_margin and online is None
         row, recorded, table, gradient = 0, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
         for step in range(steps + 1):
             if not as_logits:  # where they do, the table is the state itself
@@ -83,7 +85,7 @@ class Chunk:
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
                     break
             push = torch.cat(self.objective.response_weights(pairs(table)), 1)
-            weighted = push * next(weights)
+            weighted = push * (next(weights) if online is None else online.at(step, log_prob))
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
                 if not as_logits:  # where it does cancel, the weights of a prompt sum to 0
@@ -100,7 +102,8 @@ class Chunk:
                     tape["parameters"][row] = state
                 if "parameter_cosine" in tape:
                     whole = by_logit
-                    if batch not in (0, len(self.problem.preferences)):  # the record speaks of the whole loss
+                    if online is not None or batch not in (0, len(self.problem.preferences)):
+                        # The record speaks of the whole loss.
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
                     scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(

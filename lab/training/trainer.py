@@ -110,6 +110,7 @@ def train(
                     preferences=problem.preferences.of_runs(rows),
                     target_log_prob=problem.target_log_prob[rows],
                     seeds=problem.seeds[rows],
+                    online=None if problem.online is None else problem.online.of_runs(rows),
                     reward=None if problem.reward is None else problem.reward[rows],
                 ),
                 _place(policy, *where),

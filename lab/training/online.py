@@ -1,0 +1,47 @@
+"""Pair weights of data that the policy itself draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lab.comparisons import Online
+from lab.problems import Problem
+from lab.randomness import ROLLOUTS, generator
+
+
+class OnlineWeights:
+    """Weights of the pairs at every step, drawn anew from the policy every `refresh` steps.
+
+    Args:
+        problem: gives the data's law, seeds and sizes.
+        online: the law.
+    """
+
+    def __init__(self, problem: Problem, online: Online) -> None:
+        self.online = online
+        self.uniforms = self._uniforms(problem) if online.comparisons else None
+        self.weights: Tensor | None = None
+
+    def at(self, step: int, log_prob: Tensor) -> Tensor:
+        """Return the weights twice, for the chosen and for the rejected responses, [run, 2 * pair].
+
+        Args:
+            step: the update to come, from 0.
+            log_prob: log pi as it stands, [run, prompt, response].
+        """
+        if self.weights is None or step % self.online.refresh == 0:
+            uniform = None if self.uniforms is None else next(self.uniforms)
+            drawn = self.online.draw(log_prob, uniform)
+            self.weights = torch.cat((drawn, drawn), -1)
+        return self.weights
+
+    def _uniforms(self, problem: Problem) -> Iterator[Tensor]:
+        """Yield the numbers of draw after draw; a run's depend on its seed alone."""
+        generators = {seed: generator(seed, ROLLOUTS) for seed in dict.fromkeys(problem.seeds)}
+        shape = (self.online.comparisons, problem.prompts, 1 + self.online.repeats)
+        while True:
+            drawn = {seed: torch.rand(*shape, generator=g, dtype=torch.float64) for seed, g in generators.items()}
+            yield torch.stack([drawn[seed] for seed in problem.seeds]).movedim(1, -1)
