@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 RESAMPLES = 300
-FORESEEN, LATE, EXACT, CLEAR = 0.3, 0.3, 0.9, 0.6
+FORESEEN, LATE, EXACT, CLEAR = 0.3, 0.4, 0.9, 0.6
 SHARE = 0.02
 READ = {"first_steps": f"after {EARLY} steps", "end": "at the end", "from_peak": "from the peak"}
 

@@ -27,6 +27,8 @@ LOSSES = (
 )
 NETWORK = f"mlp s1,s2 {LOSSES} beta=0.1 adam lr=1e-3 steps=500 seeds=24 every=10 keep=none"
 FEATURES = f"loglinear s1 {LOSSES} beta=0.1 adam lr=0.05 steps=1000 seeds=24 every=10 keep=none"
+FEW = "dpo,simpo,dposhift,slic,nca,bco,apo_zero,kto,cpo,orpo"
+NARROW = f"mlp s1 {FEW} beta=0.1 sgd lr=0.5 steps=2000 seeds=24 every=20 keep=none width=16"
 TABLE = f"tabular s1 {','.join(CATALOGUE)} beta=0.5 sgd lr=0.2 steps=500 seeds=24 every=10 keep=none"
 DISCOPOP = "mlp s1 discopop beta=0.1 adam lr=1e-3 steps=500 seeds=24 every=10 keep=none"
 KTO = "tabular s2,s4 kto,apo_unpaired beta=0.5 adam lr=0.1 steps=500 seeds=24 every=10 keep=none prompts=1"
@@ -135,10 +137,11 @@ CLAIMS = (
         lines={"all": NETWORK},
         examine=outliving_push_holds,
         pick={"scenario": "s1"},
-        here={"scenario": "s1", "policy": "an MLP"},
+        here={"scenario": "s1", "policy": "an MLP", "optimiser": "Adam with 64 units"},
         sides=(
             Side("scenario", "s2", pick={"scenario": "s2"}),
             Side("policy", "16 log-linear features", {"all": FEATURES}),
+            Side("optimiser", "plain SGD with 16 units, ten losses", {"all": NARROW}),
         ),
     ),
     Claim(

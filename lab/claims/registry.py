@@ -11,6 +11,7 @@ from lab.claims import (
     exact_results,
     flex,
     gradients,
+    mitigations,
     objectives,
     phases_beta,
     predictors,
@@ -19,6 +20,7 @@ from lab.claims import (
     scoreboard,
     sft,
     three_properties,
+    tuning,
     untested,
 )
 from lab.claims.claim import Claim
@@ -37,6 +39,8 @@ CLAIMS: dict[str, Claim] = {
         dynamics,
         phases_beta,
         objectives,
+        mitigations,
+        tuning,
         pushes,
         predictors,
         scoreboard,

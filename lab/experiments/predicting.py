@@ -1,4 +1,7 @@
-"""From an experiment to what could have been said of its pairs before the first step, and whether it came true."""
+"""From an experiment to what could have been said of its pairs before the first step, and whether it came true.
+
+torch is imported where something is computed, so that naming the problems costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ import numpy as np
 
 from lab import intervals, metrics
 from lab.experiments.experiment import Experiment
-from lab.experiments.running import build_pairwise, reference
-from lab.predictors import PREDICTORS, step_zero
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,12 +124,15 @@ def foresee(
     Returns:
         As `intervals.rank_correlations`, with the dimension `comparison` in front: "within" settings (pairs of a line
         and a cell are compared with each other only) and "pooled". Within a setting the start probabilities of a pair
-        are set, and all that is left of them is how well a network was fitted: their predictors are NaN there.
+        are set, and all that is left of them is how well a network was fitted: their predictors are NaN there. The
+        coordinate `long_name` names each predictor in words.
 
     Raises:
         ValueError: If the seeds differ, or a record does not hold the step.
     """
     import xarray as xr
+
+    from lab.predictors import PREDICTORS
 
     before = by_setting([predict(record.attrs["experiment"]) for record in records], inside=inside)
     after = by_setting([metrics.falls(record, early=early, margin=margin) for record in records], inside=inside)
@@ -137,7 +141,8 @@ def foresee(
     within = intervals.rank_correlations(varied, after, within=("setting",), resamples=resamples)
     cells = within["cells"].reindex_like(pooled, fill_value=0)
     within = within.reindex_like(pooled).assign(cells=cells)
-    return xr.concat([within, pooled], xr.Variable("comparison", ["within", "pooled"]))
+    both = xr.concat([within, pooled], xr.Variable("comparison", ["within", "pooled"]))
+    return both.assign_coords(long_name=("predictor", [PREDICTORS[str(name)].long_name for name in before.data_vars]))
 
 
 def follow(
@@ -188,6 +193,9 @@ def follow(
 
 def _cell(experiment: Experiment) -> xr.Dataset:
     import xarray as xr
+
+    from lab.experiments.running import build_pairwise, reference
+    from lab.predictors import PREDICTORS, step_zero
 
     problem, policy, objective, optimizer, axes = build_pairwise(experiment)
     values = step_zero(problem, policy, objective, optimizer, reference(policy, problem))
