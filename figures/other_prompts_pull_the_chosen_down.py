@@ -31,8 +31,8 @@ SUM = plots.Role("sum (grey:\nrealised)", "#000000", "solid", width=0.8)
 REALISED = plots.Role("realised", "#9A9A9A", "solid", width=3.2)
 INTO = {"chosen": plots.CHOSEN, "chosen elsewhere": plots.KINDS["chosen elsewhere"]}
 CASES = {
-    "s1": "Plain gradient descent, s1",
-    "s2": "Plain gradient descent, s2",
+    "s1": "SGD, 16 units, s1",
+    "s2": "SGD, 16 units, s2",
     "adam": "Adam, 64 units, s1",
 }
 

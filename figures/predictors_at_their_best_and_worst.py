@@ -11,7 +11,6 @@ import numpy as np
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots
 from lab.experiments.predicting import EARLY, MARGIN, PROBLEMS, by_setting, follow, foresee, predict
-from lab.predictors import PREDICTORS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +51,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )
     for ax, (ranked, name, outcome, place) in zip(axes.flat, cells, strict=False):
         title = f"{ranked.label}: {place or 'first steps'}"
-        shown[title, PREDICTORS[name].long_name] = ranked.draw(ax, name, outcome)
+        shown[title, ranked.words(name)] = ranked.draw(ax, name, outcome)
         plots.panel(ax, title, about=ranked.about(name, outcome))
         ax.set_ylabel(
             f"fall after {EARLY} steps (nats)" if outcome == "first_steps" else "fall at the end (nats)",
@@ -125,6 +124,10 @@ class Ranked:
         """Return the policy's name."""
         return plots.role(self.policy).label
 
+    def words(self, name: str) -> str:
+        """Name a predictor in words."""
+        return str(self.table["long_name"].sel(predictor=name).item())
+
     def rho(self, name: str, outcome: str) -> float:
         """Return the correlation within settings."""
         return float(self.table["value"].sel(predictor=name, outcome=outcome))
@@ -155,7 +158,7 @@ class Ranked:
         rank, fell = self.ranks(name), self.falls(outcome) > 0
         lowest, highest = (f"{fell[where].mean():.0%}".replace("%", " %") for where in (rank < 0.2, rank > 0.8))
         rho = f"{self.rho(name, outcome):.2f}".replace("-", "−")
-        return f"{PREDICTORS[name].long_name}: ρ = {rho}\nbelow their start: {lowest} … {highest}"
+        return f"{self.words(name)}: ρ = {rho}\nbelow their start: {lowest} … {highest}"
 
     def draw(self, ax: Axes, name: str, outcome: str) -> plots.Summary:
         """Draw every pair and the median in each fifth of the ranks."""
@@ -216,7 +219,7 @@ def _name_lines(ax: Axes, so_far: Mapping[tuple[str, str], plots.Summary]) -> No
 
 def _alt(cells: tuple, so_far: Mapping[tuple[str, str], plots.Summary]) -> str:
     ranks = "; ".join(
-        f"{ranked.label}, {PREDICTORS[name].long_name} against the fall "
+        f"{ranked.label}, {ranked.words(name)} against the fall "
         f"{'after the first steps' if outcome == 'first_steps' else 'at the end'}: {ranked.rho(name, outcome):.2f}"
         for ranked, name, outcome, _ in cells
     )

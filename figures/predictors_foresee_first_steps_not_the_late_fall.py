@@ -10,7 +10,6 @@ import numpy as np
 from figures.machinery import Drawing, Figure, Page
 from lab import plots
 from lab.experiments.predicting import EARLY, MARGIN, PROBLEMS, foresee
-from lab.predictors import PREDICTORS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -23,8 +22,8 @@ MESSAGE = (
 PLAIN = "How well predictors of step 0 rank the falls of chosen responses that then come"
 # From what looks at the pair alone to what looks at all pairs and at the optimiser; the start's own last.
 ROWS = (
-    "ches", "feature_overlap", "gradient_cosine", "interference", "own_fall", "unembedding_fall", "flow_fall",
-    "step_fall", "start_margin", "chosen_start", "rejected_start",
+    "ches", "feature_overlap", "gradient_cosine", "interference", "own_fall", "unembedding_fall", "others_fall",
+    "flow_fall", "step_fall", "start_margin", "chosen_start", "rejected_start",
 )  # fmt: skip
 OUTCOMES = {
     "first_steps": f"after {EARLY} steps",
@@ -35,7 +34,7 @@ OUTCOMES = {
 POLICIES = {"loglinear": "Log-linear policy", "mlp": "MLP policy"}
 # Above the row's middle within settings, below it pooled; the optimisers beside each other.
 HEIGHT = {("within", "sgd"): -0.3, ("within", "adam"): -0.1, ("pooled", "sgd"): 0.12, ("pooled", "adam"): 0.3}
-FORESEEN, NOT_FORESEEN = 0.6, 0.3
+FORESEEN, NOT_FORESEEN = 0.6, 0.4
 
 
 def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
@@ -46,7 +45,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         found[policy, optimizer] = foresee(records, early=EARLY, margin=MARGIN[policy])
     holds = _holds(found)
     figure, axes = page.grid(
-        2, len(OUTCOMES), aspect=1.02, title=MESSAGE if holds else PLAIN, sharex="all", sharey="all",
+        2, len(OUTCOMES), aspect=1.08, title=MESSAGE if holds else PLAIN, sharex="all", sharey="all",
         note="Spearman's ρ of a predictor with the fall of log π⁺, and 95 % bootstrap interval over seeds. Filled: "
         "within settings, mean of their ρ; hollow: all settings pooled, whose differences then count too. At margin: "
         "when a pair's log-ratio margin gets there. A start is set by its setting and is only pooled. No order: the "
@@ -106,7 +105,7 @@ def _rows(ax: Axes, cell: xr.Dataset) -> None:
                 0.2, place, "no order", color="#6a6a6a", fontsize="x-small", style="italic", va="center", ha="center"
             )
     ax.axvline(0, color="#555555", linewidth=0.6, zorder=1)
-    ax.set_yticks(range(len(ROWS)), [PREDICTORS[name].long_name for name in ROWS], fontsize="small")
+    ax.set_yticks(range(len(ROWS)), cell["long_name"].sel(predictor=list(ROWS)).values, fontsize="small")
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(ROWS) - 0.45, -0.55)
     ax.set_xlim(-0.7, 1.08)

@@ -21,8 +21,8 @@ MESSAGE = (
 PLAIN = "Where gradient flow lowers the chosen response, around the reference and around the end of training"
 FAMILIES = {"tabular": "Table", "loglinear": "16 log-linear features", "mlp": "Network of 16 units"}
 ROWS = {"reference": "around the reference", "end": "around the end of training"}
-X = np.linspace(-3, -0.02, 10)
-Y = np.linspace(-60, -0.5, 11)
+X = np.linspace(-3, -0.02, 8)
+Y = np.linspace(-60, -0.5, 9)
 # Around the end of training the chosen response falls in so much more of the plane, or the flows are not opposite.
 MORE = 0.25
 PAIR = 0  # whose ways are drawn
