@@ -95,7 +95,7 @@ def build(
     policy, optimizer = _policy(experiment, problem, hyper), _optimizer(experiment, hyper)
     objective: Objective | PolicyGradient
     if experiment.value("objective") in METHODS:
-        learned = _learned_reward(experiment, problem, policy, optimizer, hyper, device)
+        learned = _learned_reward(experiment, problem, policy, optimizer, axes, hyper, device)
         objective = build_method(experiment, hyper, learned)
     elif experiment.value("objective") == "rm":
         objective = build_reward_model(hyper)
@@ -173,6 +173,7 @@ def _learned_reward(
     problem: Problem,
     policy: Policy,
     optimizer: Optimizer,
+    axes: dict[str, list[Any]],
     hyper: Callable[[str], float | Tensor],
     device: str,
 ) -> Tensor | None:
@@ -184,9 +185,9 @@ def _learned_reward(
     steps = experiment.value("model_steps")
     trained = train(
         problem, policy, build_reward_model(hyper), optimizer, steps=steps, record=Record(every=steps, keep=()),
-        device=device,
+        device=device, axes=axes,
     )  # fmt: skip
-    scores = trained["score"].isel(step=-1).transpose("seed", "prompt", "response").values
+    scores = trained["score"].isel(step=-1).transpose(*axes, "prompt", "response").values
     return torch.from_numpy(scores.reshape(problem.target_log_prob.shape).copy())
 
 
