@@ -86,3 +86,41 @@ def test_the_two_gradients_of_a_reward_model_are_balanced() -> None:
     chosen, rejected = lab.BradleyTerry().response_weights(pairs)
     torch.testing.assert_close(chosen, -torch.sigmoid(scores[1] - scores[0]))
     torch.testing.assert_close(rejected, -chosen, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["loglinear", "mlp-relu", "mlp-tanh"])
+def test_the_terms_of_a_reward_model_in_its_parameters_are_autograd_s(name) -> None:
+    """Each term alone, at the first and at the last state, to 1e-10; a mini-batch trains otherwise and records this."""
+    problem = worlds.problem()
+    network, start = worlds.policy(name, problem).scorer(problem)
+    kept = lab.Record(every=2, keep=("gradients", "parameters"))
+    ds = lab.train(problem, network, lab.BradleyTerry(), lab.SGD(0.5), steps=4, start=start, record=kept, batch=2)
+    for at in (0, -1):
+        leaf = torch.from_numpy(ds["parameters"].values[:, at].copy()).requires_grad_()
+        score = torch.stack([plain.logits(network, leaf[run], run) for run in range(problem.runs)]).flatten(1)
+        chosen, rejected = score[:, problem.preferences.flat(worlds.RESPONSES)].tensor_split(2, -1)
+        weight = problem.preferences.weight
+        terms = []
+        for plus, minus in ((chosen, rejected.detach()), (chosen.detach(), rejected)):
+            total = (-logsigmoid(plus - minus) * weight).sum()
+            terms.append(torch.autograd.grad(total, leaf, retain_graph=True)[0])
+        norms = torch.stack([term.norm(dim=-1).log() for term in terms], -1)
+        cosine = torch.nn.functional.cosine_similarity(*terms, dim=-1)
+        np.testing.assert_allclose(ds["parameter_log_norm"].values[:, at], norms.numpy(), rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(ds["parameter_cosine"].values[:, at], cosine.numpy(), rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["tabular", "mlp-relu"])
+def test_no_softmax_stands_between_a_reward_and_the_output_of_its_model(name) -> None:
+    problem = worlds.problem()
+    ds = lab.train(problem, worlds.policy(name, problem), lab.BradleyTerry(), lab.SGD(0.5), steps=5)
+    for measure in (lab.metrics.gradient_log_norm, lab.metrics.gradient_cosine):
+        found = measure(ds)
+        np.testing.assert_array_equal(found.sel(space="logit").values, found.sel(space="log_probability").values)
+
+
+def test_the_parameters_of_a_table_of_rewards_are_its_outputs() -> None:
+    ds = lab.run("tabular s1 rm sgd lr=1 steps=5 seeds=3")
+    found = lab.metrics.gradient_log_norm(ds)
+    np.testing.assert_array_equal(found.sel(space="parameter").values, found.sel(space="logit").values)
+    np.testing.assert_allclose(found.sel(term="chosen").values[..., 2], found.sel(term="rejected").values[..., 2])

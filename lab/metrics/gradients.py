@@ -21,7 +21,8 @@ def gradient_log_norm(ds: xr.Dataset) -> xr.DataArray:
     """Compute the log of the Euclidean norm of each term's gradient of the total loss, in every space.
 
     With A = ∂L/∂log π, the table [prompt, response] of Σ_p w_p · response_weight_p on the term's responses:
-    log_probability A; probability A / π; logit A - π Σ_y A; parameter as recorded.
+    log_probability A; probability A / π; logit A - π Σ_y A; parameter as recorded. The outputs of a reward model are
+    its rewards and pass no softmax: there logit is A too, and π is the softmax of the rewards.
 
     Args:
         ds: A record.
@@ -132,7 +133,10 @@ def _reduce(ds: xr.Dataset, measure: Callable[[np.ndarray, np.ndarray], np.ndarr
         [measure(*gradient) for gradient in _gradients(log_prob[..., i : i + width], table[..., i : i + width])]
         for i in range(0, log_prob.shape[-1], width)
     ]
-    return [np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True)]
+    rows = [np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True)]
+    if "score" in ds:  # what a reward model puts out is no logit of a softmax, it is the reward
+        rows[DERIVED_SPACES.index("logit")] = rows[DERIVED_SPACES.index("log_probability")]
+    return rows
 
 
 def _gradients(log_prob: np.ndarray, by_log_prob: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.gradients import pick_pairs, weight_table
+from lab.gradients import norms_and_cosine, pick_pairs, weight_table
 from lab.objectives import BradleyTerry, PairLogProbs
 from lab.optimizers import Optimizer
 from lab.policies import Policy
@@ -42,7 +42,8 @@ class ScoreChunk:
 
         Returns:
             As `Chunk.train`, with the rewards as `score`. `log_prob` is the policy that they stand for, the softmax of
-            the scores: its reference is the even one and its beta is 1, so that implicit rewards are the scores.
+            the scores: its reference is the even one and its beta is 1, so that implicit rewards are the scores. The
+            gradients of the two terms are those in the network's parameters, with no softmax on the way.
         """
         state = self.start.clone()
         memory = self.optimizer.memory(state)
@@ -53,8 +54,8 @@ class ScoreChunk:
         score, passed = self.policy.forward(state)
         shape = score.shape[1:]
         even = torch.full_like(score, -torch.log(torch.tensor(float(shape[1]), dtype=torch.float64)).item())
-        kept = Record(record.every, tuple(word for word in record.keep if word == "parameters"))
-        tape = blank_tape(kept, len(rows), even.flatten(1), state, logits_only=True)
+        kept = Record(record.every, tuple(word for word in record.keep if word != "predictions"))
+        tape = blank_tape(kept, len(rows), even.flatten(1), state, logits_only=self.policy.parameters_are_logits)
         row = 0
         for step in range(steps + 1):
             score, passed = self.policy.forward(state)
@@ -63,12 +64,18 @@ class ScoreChunk:
                 tape["log_prob"][row] = score.flatten(1)  # scores until the tape is read
                 if "parameters" in tape:
                     tape["parameters"][row] = state
+            if step == steps and "parameter_cosine" not in tape:
+                break
+            push = torch.cat(self.objective.response_weights(self._pairs(score.flatten(1), flat)), 1)
+            if recording and "parameter_cosine" in tape:
+                # The record speaks of the whole loss, whatever the batch.
+                terms = weight_table(push * pairs.of_terms(push), flat, score[0].numel()).unflatten(-1, shape)
+                tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
+                    self.policy.pullback(state, passed, terms), terms.abs().amax((-2, -1)).unsqueeze(-1)
+                )
             if step == steps:
                 break
-            weighted = torch.cat(self.objective.response_weights(self._pairs(score.flatten(1), flat)), 1) * next(
-                weights
-            )
-            table = weight_table(weighted, flat, score[0].numel()).sum(1).unflatten(1, shape)
+            table = weight_table(push * next(weights), flat, score[0].numel()).sum(1).unflatten(1, shape)
             gradient = self.policy.pullback(state, passed, table[:, None])[:, 0]
             state.add_(self.optimizer.update(gradient, memory, step + 1))
             row += recording
