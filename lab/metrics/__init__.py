@@ -1,5 +1,6 @@
 """Quantities of a record: each formula once, a dataset in and a labelled array out."""
 
+from lab.metrics.agreement import COUPLES, calibration_error, couple_accuracy, couple_mask, implicit_rewards
 from lab.metrics.beta import flow_margin, leader, leading_beta
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
 from lab.metrics.fronts import front_frequency, least_kl, non_dominated
@@ -49,15 +50,19 @@ from lab.metrics.steps import chosen_per_rejected_nat
 from lab.metrics.stopping import patience_stop
 
 __all__ = [
+    "COUPLES",
     "KINDS",
     "MOVERS",
     "accuracy",
     "below_peak",
+    "calibration_error",
     "chosen_implicit_reward",
     "chosen_log_prob",
     "chosen_log_ratio",
     "chosen_per_rejected_nat",
     "chosen_prob",
+    "couple_accuracy",
+    "couple_mask",
     "entropy",
     "fall_from_peak",
     "fall_from_start",
@@ -71,6 +76,7 @@ __all__ = [
     "gradient_cosine",
     "gradient_log_norm",
     "growth_rank_correlation",
+    "implicit_rewards",
     "interference",
     "kl_from_reference",
     "leader",
