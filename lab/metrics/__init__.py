@@ -2,6 +2,7 @@
 
 from lab.metrics.agreement import COUPLES, calibration_error, couple_accuracy, couple_mask, implicit_rewards
 from lab.metrics.beta import flow_margin, leader, leading_beta
+from lab.metrics.divergences import divergence
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
 from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
@@ -63,6 +64,7 @@ __all__ = [
     "chosen_prob",
     "couple_accuracy",
     "couple_mask",
+    "divergence",
     "entropy",
     "fall_from_peak",
     "fall_from_start",
