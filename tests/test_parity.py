@@ -16,7 +16,6 @@ from lab.cli import main
 
 GIVEN = Path(__file__).parent / "data" / "given.json"
 CONTENT = json.loads(GIVEN.read_text(encoding="utf-8"))
-SAMPLED = {"rl", "advantages"}
 
 
 @pytest.fixture(scope="module")
@@ -40,46 +39,48 @@ def shell(path: Path):
     return CliRunner().invoke(main, ["parity", str(path)])
 
 
-def test_every_preference_objective_of_the_file_agrees_on_every_case(found):
-    in_scope = {each["objective"]: each for each in CONTENT["groups"] if each["kind"] not in SAMPLED}
+def test_every_objective_of_the_file_agrees_on_every_case(found):
     assert {row.objective: row.cases for row in found.agreements} == {
-        name: len(each["cases"]) for name, each in in_scope.items()
+        each["objective"]: len(each["cases"]) for each in CONTENT["groups"]
     }
+    assert len(found.agreements) == 51 and sum(row.cases for row in found.agreements) == 580
+    assert not found.absent
     assert not [row for row in found.agreements if not row.agrees]
     assert found.agrees
 
 
-def test_every_number_of_those_cases_is_compared(found):
+def test_every_number_that_the_other_library_returned_is_compared(found):
     def count(value) -> int:
         return sum(map(count, value)) if isinstance(value, list) else 1
 
-    outputs = ("loss", "per_example", "nll", "kl", "first_is_chosen")
+    outputs = {"loss", "per_example", "nll", "kl", "first_is_chosen"}
     for each in CONTENT["groups"]:
-        if each["kind"] not in SAMPLED:
-            (row,) = (row for row in found.agreements if row.objective == each["objective"])
-            numbers = sum(
-                count(value)
-                for case in each["cases"]
-                for name, value in case.items()
-                if name in outputs or name.startswith("grad_")
-            )
-            assert row.values == numbers
+        here = outputs | ({"advantages"} if each["kind"] == "advantages" else set())
+        (row,) = (row for row in found.agreements if row.objective == each["objective"])
+        numbers = sum(
+            count(value)
+            for case in each["cases"]
+            for name, value in case.items()
+            if name in here or name.startswith("grad_")
+        )
+        assert row.values == numbers
 
 
-def test_what_the_lab_does_not_have_is_listed(found):
-    outside = {each["objective"]: len(each["cases"]) for each in CONTENT["groups"] if each["kind"] in SAMPLED}
-    assert {gone.objective: gone.cases for gone in found.absent} == outside
-    assert all("no loss of preference pairs" in gone.reason for gone in found.absent)
-    assert all(name in str(found) for name in outside)
-
-
-def test_the_command_prints_agreements_and_the_list_and_ends_with_0():
+def test_the_command_prints_agreements_and_ends_with_0():
     done = shell(GIVEN)
     assert done.exit_code == 0
-    assert "36 of 36 objectives agree" in done.output and "deviates" not in done.output
+    assert "51 of 51 objectives agree" in done.output and "deviates" not in done.output
     for each in CONTENT["groups"]:
         assert each["objective"] in done.output
-    assert "Not compared (117 cases)" in done.output and "trl 1.16.0" in done.output
+    assert "Not compared" not in done.output and "trl 1.16.0" in done.output
+
+
+def test_the_command_lists_what_is_not_compared_and_agrees_on_the_rest(tmp_path):
+    stranger = group("grpo.grpo") | {"objective": "xpo.sigmoid"}
+    done = shell(file_of(tmp_path, group("grpo.grpo"), stranger))
+    assert done.exit_code == 0
+    assert "1 of 1 objectives agree" in done.output and "Not compared (1 cases)" in done.output
+    assert "xpo.sigmoid" in done.output and "no trainer 'xpo' in the lab" in done.output
 
 
 @pytest.mark.parametrize("output", ["loss", "per_example", "grad_chosen", "grad_rejected"])
@@ -98,6 +99,87 @@ def test_a_number_that_is_wrong_by_2e9th_deviates(name, output, tmp_path):
     assert 1 < row.worst_share
     done = shell(path)
     assert done.exit_code == 1 and f"Beyond the tolerance: {name}." in done.output
+
+
+RL = [each["objective"] for each in CONTENT["groups"] if each["kind"] == "rl"]
+JUDGED = [each["objective"] for each in CONTENT["groups"] if each["kind"] == "advantages"]
+
+
+@pytest.mark.parametrize("output", ["loss", "grad_policy"])
+@pytest.mark.parametrize("name", RL)
+def test_a_loss_or_a_slope_of_a_token_that_is_wrong_by_2e9th_deviates(name, output, tmp_path):
+    wrong = group(name, 1)
+    case = wrong["cases"][0]
+    output = output if output in case else f"{output}_tokens"
+    holder, key = case, output
+    while isinstance(holder[key], list):
+        holder, key = holder[key], -1
+    holder[key] += math.copysign(2e-9 * abs(holder[key]) + 1e-11, holder[key])
+    (found,) = lab.parity(file_of(tmp_path, wrong)).agreements
+    assert not found.agrees and found.worst_output == output
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_an_advantage_that_is_wrong_by_more_than_its_groups_tolerance_deviates(name, tmp_path):
+    for factor, agrees in ((1 + 5e-5, True), (1 + 3e-4, False)):
+        changed = group(name, 1)
+        advantages = changed["cases"][0]["advantages"]
+        index = max(range(len(advantages)), key=lambda i: abs(advantages[i]))
+        advantages[index] *= factor
+        (found,) = lab.parity(file_of(tmp_path, changed)).agreements
+        assert found.agrees == agrees and found.worst_output == "advantages"
+
+
+@pytest.mark.parametrize(
+    ("name", "moved"),
+    [
+        ("a2po", {"beta2": 0.002}),
+        ("grpo.grpo", {"epsilon": 0.02}),
+        ("grpo.grpo", {"epsilon": 0.02, "epsilon_high": 3.0}),
+        ("grpo.grpo", {"delta": 1.01}),
+        ("grpo.grpo", {"importance_sampling_level": "sequence"}),
+        ("grpo.bnpo", {"loss_type": "grpo"}),
+        ("grpo.dr_grpo", {"max_completion_length": 17}),
+        ("grpo.dapo", {"epsilon_high": 0.01}),
+        ("grpo.cispo", {"epsilon_high": 0.27}),
+        ("grpo.sapo", {"sapo_temperature_pos": 0.6}),
+        ("grpo.sapo", {"sapo_temperature_neg": 1.9}),
+        ("grpo.luspo", {"loss_type": "grpo"}),
+        ("grpo.vespo", {"vespo_k_pos": 2.1}),
+        ("grpo.vespo", {"vespo_lambda_pos": 3.1}),
+        ("grpo.vespo", {"vespo_k_neg": 3.1}),
+        ("grpo.vespo", {"vespo_lambda_neg": 2.1}),
+        ("grpo.gspo", {"importance_sampling_level": "token"}),
+        ("grpo.kl", {"beta": 0.3}),
+        ("grpo.kl", {"use_bias_correction_kl": True}),
+        ("gmpo", {"epsilon": 0.01}),
+        ("rloo", {"epsilon": 0.01}),
+        ("grpo.advantages", {"num_generations": 8}),
+        ("grpo.advantages", {"scale_rewards": "none"}),
+        ("rloo.advantages", {"normalize_advantages": True}),
+        ("rloo.advantages", {"reward_clip_range": [-0.1, 0.1]}),
+    ],
+)
+def test_a_setting_that_is_moved_makes_a_deviation(name, moved, tmp_path):
+    """No setting is read and then passed over."""
+    whole = copy.deepcopy(next(each for each in CONTENT["groups"] if each["objective"] == name))
+    for case in whole["cases"]:
+        case["hyper"] |= moved
+    (found,) = lab.parity(file_of(tmp_path, whole)).agreements
+    assert not found.agrees
+
+
+def test_inputs_of_sampled_responses_are_all_read(tmp_path):
+    for name in RL:
+        for key in ("policy", "old", "ref", "advantages", "rewards", "v_star"):
+            wrong = copy.deepcopy(next(each for each in CONTENT["groups"] if each["objective"] == name))
+            holders = [case for case in wrong["cases"] if key in case]
+            for case in holders:
+                row = case[key][0] if isinstance(case[key][0], list) else case[key]
+                row[0] -= 0.05
+            if holders:
+                (found,) = lab.parity(file_of(tmp_path, wrong)).agreements
+                assert not found.agrees, (name, key)
 
 
 def test_a_group_may_bring_its_own_tolerance(tmp_path):
@@ -129,6 +211,36 @@ def test_a_nan_or_an_infinity_is_a_deviation(tmp_path):
         ("dpo.sigmoid", {"loss_weights": [1, 2]}, "1 loss types and 2 loss weights"),
         ("online_dpo.ipo", {"beta": [0.1, 0.2]}, "beta=[0.1, 0.2] is not a number"),
         ("cpo.sigmoid", {"alpha": 0.5}, "alpha=0.5 with loss_type 'sigmoid'"),
+        ("cpo.sigmoid", {"loss_type": ["sigmoid"]}, "no objective for loss_type ['sigmoid']"),
+        ("grpo.grpo", {"loss_type": "grop"}, "no objective for loss_type 'grop'"),
+        ("grpo.grpo", {"loss_type": ["grpo"]}, "no objective for loss_type ['grpo']"),
+        (
+            "grpo.grpo",
+            {"importance_sampling_level": "word"},
+            "importance_sampling_level='word'; the lab has token, seq",
+        ),
+        ("grpo.grpo", {"delta": 0.5}, "loss_type 'grpo': cap is 0.5; allowed are numbers >= 1"),
+        ("grpo.grpo", {"epsilon": "wide"}, "epsilon='wide' is not a number"),
+        ("grpo.grpo", {"entropy_coef": 0.1}, "entropy_coef=0.1: what it adds is not in the case"),
+        ("grpo.grpo", {"off_policy_mask_threshold": 0.5}, "off_policy_mask_threshold=0.5: what it adds is not in the"),
+        ("grpo.grpo", {"beta": 0.1}, "a case has no 'ref'"),
+        ("grpo.grpo", {"loss_type": "dapo"}, "a case has no 'num_items_in_batch'"),
+        ("grpo.grpo", {"warmth": 2}, "unknown setting warmth=2"),
+        (
+            "grpo.dr_grpo",
+            {"max_completion_length": 0},
+            "loss_type 'dr_grpo': budget is 0.0; allowed are finite numbers",
+        ),
+        ("grpo.sapo", {"sapo_temperature_pos": 0}, "loss_type 'sapo': good is 0; allowed are finite numbers"),
+        ("grpo.kl", {"use_bias_correction_kl": "yes"}, "use_bias_correction_kl='yes' is neither true nor false"),
+        ("gmpo", {"epsilon": -0.1}, "low is -0.1; allowed are numbers >= 0"),
+        ("rloo", {"delta": 2.0}, "unknown setting delta=2.0"),
+        ("a2po", {"beta2": 0}, "beta is 0; allowed are finite numbers"),
+        ("grpo.advantages", {"scale_rewards": "all"}, "scale_rewards='all'; the lab has group, batch, none"),
+        ("grpo.advantages", {"num_generations": 3}, "num_generations=3 for 8 rewards"),
+        ("rloo.advantages", {"num_generations": 1}, "num_generations=1 for 8 rewards"),
+        ("rloo.advantages", {"reward_clip_range": [1]}, "reward_clip_range=[1] is not two numbers"),
+        ("rloo.advantages", {"beta": 0.1}, "a case has no 'old'"),
     ],
 )
 def test_a_setting_that_the_lab_does_not_know_is_listed_and_not_passed_over(name, change, reason, tmp_path):
@@ -147,11 +259,22 @@ def test_an_unknown_trainer_output_or_input_is_listed(tmp_path):
     more["cases"][0]["grad_margin"] = [1.0]
     fewer = group("tpo.tpo-l")
     fewer["cases"][0].pop("gold")
-    found = lab.parity(file_of(tmp_path, stranger, more, fewer))
+    nobody = group("grpo.advantages") | {"objective": "a2po.advantages"}
+    unscored = group("grpo.advantages")
+    unscored["cases"][0]["rewards"][0] = None
+    mute = group("rloo.advantages")
+    mute["cases"][0].pop("advantages")
+    silent = group("rloo")
+    silent["cases"] = [{key: silent["cases"][0][key] for key in ("hyper", "policy", "old", "advantages")}]
+    found = lab.parity(file_of(tmp_path, stranger, more, fewer, nobody, unscored, mute, silent))
     assert [gone.reason.split(";")[0] for gone in found.absent] == [
         "no trainer 'new' in the lab",
         "the lab does not compute grad_margin",
         "a case has no 'gold'",
+        "no advantages of a trainer 'a2po' in the lab",
+        "a reward is not a number",
+        "a case has no outputs",
+        "a case has no outputs",
     ]
 
 

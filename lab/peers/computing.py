@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,39 +12,10 @@ from torch import Tensor
 from lab import objectives as o
 from lab.peers import settings
 from lab.peers.reading import Group, OutOfScope
+from lab.peers.rows import Found, Rows
+from lab.peers.sampled import given_advantages, policy_gradient, regression
+from lab.peers.sampled_settings import gmpo_loss, grpo_advantages, grpo_loss, rloo_advantages, rloo_loss
 from lab.peers.settings import Settings
-
-Found = dict[str, Tensor | list[Tensor]]
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Responses given token by token.
-
-    Args:
-        tokens: log-probabilities in nats, one tensor a response.
-    """
-
-    tokens: tuple[Tensor, ...]
-
-    @classmethod
-    def of(cls, rows: Any) -> Rows:
-        """Read rows of numbers."""
-        return cls(tuple(torch.tensor(row, dtype=torch.float64) for row in rows))
-
-    @property
-    def sums(self) -> Tensor:
-        """Log-probabilities of the responses, [response]."""
-        return torch.stack([row.sum() for row in self.tokens])
-
-    @property
-    def lengths(self) -> Tensor:
-        """Tokens of the responses, [response]."""
-        return torch.tensor([len(row) for row in self.tokens], dtype=torch.float64)
-
-    def weighted(self, weights: list[Tensor]) -> Tensor:
-        """Return sum_t weight_t log pi_t of every response, [response]."""
-        return torch.stack([(row * weight).sum() for row, weight in zip(self.tokens, weights, strict=True)])
 
 
 def compute(group: Group, case: Mapping[str, Any]) -> Found:
@@ -60,13 +31,10 @@ def compute(group: Group, case: Mapping[str, Any]) -> Found:
     Raises:
         OutOfScope: if the lab has no such objective, or the case a setting that the lab does not know.
     """
-    known: dict[str, Callable[[Mapping[str, Any], Settings], Found]] = {
-        "dpo": _dpo, "cpo": _cpo, "tpo": _tpo, "orpo": _orpo, "kto": _kto, "reward": _reward, "online_dpo": _online,
-    }  # fmt: skip
-    if group.kind in ("rl", "advantages"):
-        raise OutOfScope("no loss of preference pairs: sampled responses and their advantages or rewards")
+    known = ADVANTAGES if group.kind == "advantages" else LOSSES
     if group.trainer not in known:
-        raise OutOfScope(f"no trainer {group.trainer!r} in the lab; it has {', '.join(known)}")
+        what = "advantages of a trainer" if known is ADVANTAGES else "trainer"
+        raise OutOfScope(f"no {what} {group.trainer!r} in the lab; it has {', '.join(known)}")
     case_settings = Settings(case["hyper"])
     try:
         found = known[group.trainer](case, case_settings)
@@ -231,3 +199,16 @@ def _online(case: Mapping[str, Any], hyper: Settings) -> Found:
     slopes = torch.cat([torch.where(better, by_chosen, by_rejected), torch.where(better, by_rejected, by_chosen)])
     found: Found = {"first_is_chosen": better.double(), "grad_policy": slopes / len(each)}
     return found | {"per_example": each, "loss": each.mean()}
+
+
+Computation = Callable[[Mapping[str, Any], Settings], Found]
+
+LOSSES: dict[str, Computation] = {
+    "dpo": _dpo, "cpo": _cpo, "tpo": _tpo, "orpo": _orpo, "kto": _kto, "reward": _reward, "online_dpo": _online,
+    "grpo": partial(policy_gradient, grpo_loss), "gmpo": partial(policy_gradient, gmpo_loss),
+    "rloo": partial(policy_gradient, rloo_loss), "a2po": regression,
+}  # fmt: skip
+ADVANTAGES: dict[str, Computation] = {
+    "grpo": partial(given_advantages, grpo_advantages),
+    "rloo": partial(given_advantages, rloo_advantages),
+}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from lab import objectives as o
 from lab.objectives.divergences import TAKEN
 from lab.peers.reading import OutOfScope
 
+Made = TypeVar("Made")
 DIVERGENCES = {"forward_kl": "forward_kl", "js_divergence": "jensen_shannon", "alpha_divergence": "alpha"}
 
 
@@ -35,6 +36,20 @@ class Settings:
         self._known.add(name)
         value = self._hyper.get(name)
         return default if value is None else value
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Return true or false, or its default where the file does not give it."""
+        value = self.get(name, default)
+        if not isinstance(value, bool):
+            raise OutOfScope(f"{name}={value!r} is neither true nor false")
+        return value
+
+    def choice(self, name: str, default: str, allowed: Mapping[Any, str]) -> str:
+        """Return the lab's word for one of several, or for its default where the file does not give it."""
+        value = self.get(name, default)
+        if isinstance(value, list | dict) or value not in allowed:
+            raise OutOfScope(f"{name}={value!r}; the lab has {', '.join(map(str, allowed))}")
+        return allowed[value]
 
     def check(self) -> None:
         """Raise OutOfScope if the case has a setting that was not read."""
@@ -71,7 +86,7 @@ def dpo_objectives(case: Settings) -> list[tuple[str, o.Objective, float]]:
         raise OutOfScope(f"{len(names)} loss types and {len(weights)} loss weights")
     found = []
     for name, weight in zip(names, weights, strict=True):
-        objective = _made(table, name)
+        objective = made(table, name)
         found.append((name, _modified(case, name, objective), float(weight)))
     return found
 
@@ -104,7 +119,7 @@ def cpo_objective(case: Settings) -> tuple[o.Objective, float]:
         "ipo": lambda: o.FreeIPO(beta, 0.0),
         "simpo": lambda: o.AlphaPO(beta, gamma, smoothing, alpha) if alpha else o.SimPO(beta, gamma, smoothing),
     }
-    return _made(table, kind), weight
+    return made(table, kind), weight
 
 
 def tpo_objective(case: Settings) -> tuple[o.Objective, float]:
@@ -117,7 +132,7 @@ def tpo_objective(case: Settings) -> tuple[o.Objective, float]:
         "ipo": lambda: o.FreeIPO(beta, 0.0),
         "tpo-l": lambda: o.TPOL(beta, gamma, smoothing, 0.0),
     }
-    return _made(table, case.get("loss_type", "sigmoid")), case.number("tpo_alpha", 1.0)
+    return made(table, case.get("loss_type", "sigmoid")), case.number("tpo_alpha", 1.0)
 
 
 def kto_objective(case: Settings, good: bool) -> o.Objective:
@@ -128,18 +143,19 @@ def kto_objective(case: Settings, good: bool) -> o.Objective:
         "kto": lambda: o.KTO(beta, *weights),
         "apo_zero_unpaired": lambda: o.APOZeroUnpaired(beta, *weights),
     }
-    return _made(table, case.get("loss_type", "kto"))
+    return made(table, case.get("loss_type", "kto"))
 
 
 def online_objective(case: Settings) -> o.Objective:
     """Return the loss of the online DPO trainer; its "ipo" is on sums."""
     beta = case.number("beta", 0.1)
     table: dict[str, Callable[[], o.Objective]] = {"sigmoid": lambda: o.DPO(beta), "ipo": lambda: o.IPO(beta)}
-    return _made(table, case.get("loss_type", "sigmoid"))
+    return made(table, case.get("loss_type", "sigmoid"))
 
 
-def _made(table: Mapping[str, Callable[[], o.Objective]], name: Any) -> o.Objective:
-    if name not in table:
+def made(table: Mapping[str, Callable[[], Made]], name: Any) -> Made:
+    """Return the entry of a table, made; raise OutOfScope if there is none or its settings are not allowed."""
+    if not isinstance(name, str) or name not in table:
         raise OutOfScope(f"no objective for loss_type {name!r}")
     try:
         return table[name]()
