@@ -4,6 +4,7 @@ from lab.metrics.agreement import COUPLES, calibration_error, couple_accuracy, c
 from lab.metrics.beta import flow_margin, leader, leading_beta
 from lab.metrics.divergences import divergence
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
+from lab.metrics.frontiers import past_peak, reward_at_kl, share_of_gain
 from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
@@ -62,9 +63,9 @@ __all__ = [
     "chosen_log_ratio",
     "chosen_per_rejected_nat",
     "chosen_prob",
+    "divergence",
     "couple_accuracy",
     "couple_mask",
-    "divergence",
     "entropy",
     "fall_from_peak",
     "fall_from_start",
@@ -98,6 +99,7 @@ __all__ = [
     "over_pairs",
     "over_prompts",
     "pair_gradient_log_magnitude",
+    "past_peak",
     "patience_stop",
     "prob",
     "reference_chosen_log_prob",
@@ -108,7 +110,9 @@ __all__ = [
     "rejected_prob",
     "remaining_push",
     "response_kind",
+    "reward_at_kl",
     "running_mean",
+    "share_of_gain",
     "step_change",
     "total_loss",
     "total_push",
