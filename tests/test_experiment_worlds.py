@@ -95,9 +95,12 @@ def test_a_linear_truth_is_a_function_of_the_features_that_a_policy_has() -> Non
 
 def test_every_setting_of_a_policy_gradient_is_on_the_line() -> None:
     assert built("")[2] == lab.DPO(0.5)
-    line = LINE.replace("dpo", "grpo") + " samples=3 epochs=2 ratio_clip=0.1 baseline=value whiten=yes kl=exact"
+    line = (
+        LINE.replace("dpo", "grpo")
+        + " samples=3 epochs=2 ratio_clip=0.1 baseline=value whiten=yes kl=exact rollouts=data"
+    )
     assert build(lab.Experiment.parse(line))[2] == lab.GRPO(
-        0.5, samples=3, epochs=2, clip=0.1, baseline="value", whiten=True, kl="exact"
+        0.5, samples=3, epochs=2, clip=0.1, baseline="value", whiten=True, kl="exact", rollouts="data"
     )
     for word, kind in {"pg": lab.ExpectedReward, "reinforce": lab.REINFORCE, "rloo": lab.RLOO, "ppo": lab.PPO}.items():
         assert build(lab.Experiment.parse(LINE.replace("dpo", word)))[2] == kind(0.5)
@@ -158,3 +161,25 @@ def test_what_looks_at_the_pushes_of_pairs_refuses_a_policy_gradient() -> None:
         build_pairwise(lab.Experiment.parse("tabular s1 ppo sgd lr=1 steps=2 truth=normal"))
     with pytest.raises(ValueError, match="the scenario is open, in which every run has pairs of its own"):
         build_pairwise(lab.Experiment.parse(LINE))
+
+
+def test_prompts_without_data_are_left_alone_where_rollouts_are_for_those_with_data() -> None:
+    line = f"{LINE.replace('dpo', 'ppo')} held=1"
+    fewer = lab.run(f"{line} rollouts=data")
+    reference = fewer["reference_log_prob"].isel(prompt=-1)
+    np.testing.assert_array_equal(
+        fewer["log_prob"].isel(prompt=-1), reference.broadcast_like(fewer["log_prob"].isel(prompt=-1))
+    )
+    assert (fewer["log_prob"] != fewer["reference_log_prob"]).isel(step=-1, prompt=0).any()
+    assert (lab.run(line)["log_prob"].isel(prompt=-1) != reference).any()
+    np.testing.assert_array_equal(
+        *(lab.run(f"{LINE.replace('dpo', 'ppo')}{word}")["log_prob"] for word in ("", " rollouts=data"))
+    )
+
+
+def test_rollouts_for_prompts_with_data_are_those_of_a_world_without_the_others() -> None:
+    """In a table prompts share nothing but the mean over them: 2 of 3 prompts move as all do at 3/2 of the rate."""
+    line = LINE.replace("dpo", "pg").replace("adam lr=0.05", "sgd lr={}")
+    held = lab.run(f"{line.format(0.5)} held=1 rollouts=data")["log_prob"].isel(prompt=slice(2))
+    every = lab.run(line.format(0.75))["log_prob"].isel(prompt=slice(2))
+    np.testing.assert_allclose(held, every, rtol=1e-12)

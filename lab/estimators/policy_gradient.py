@@ -14,6 +14,7 @@ from lab.objectives.base import check_hyper, per_run
 from lab.optima import reward_and_kl
 
 KL_TERMS = ("reward", "exact", "k3", "k3_corrected")
+ROLLOUTS = ("all", "data")
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class PolicyGradient:
         whiten: whether advantages are then scaled over the batch.
         kl: where KL enters, one of KL_TERMS.
         reward: what is climbed, [run, prompt, response]; None is the problem's true reward.
+        rollouts: prompts that responses are drawn for: "all", which needs no labels, or "data", those with pairs.
 
     Raises:
         ValueError: if a setting is out of range or unknown.
@@ -68,6 +70,7 @@ class PolicyGradient:
     whiten: bool = False
     kl: str = "reward"
     reward: Tensor | None = None
+    rollouts: str = "all"
 
     def __post_init__(self) -> None:
         check_hyper("beta", self.beta, positive=False)
@@ -76,7 +79,7 @@ class PolicyGradient:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed are {least} or more")
         if not bool((torch.as_tensor(self.clip) > 0).all()):
             raise ValueError(f"clip is {self.clip}; allowed are numbers > 0, and infinity for no clip")
-        for name, allowed in (("baseline", tuple(BASELINES)), ("kl", KL_TERMS)):
+        for name, allowed in (("baseline", tuple(BASELINES)), ("kl", KL_TERMS), ("rollouts", ROLLOUTS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed are {', '.join(allowed)}")
         if self.samples == 1 and self.baseline in ("leave_one_out", "group"):

@@ -47,6 +47,7 @@ class Experiment:
         baseline: none, mean, leave_one_out, group, value.
         whiten: no, yes: whether advantages are scaled over the batch.
         kl: reward, exact, k3, k3_corrected: where KL enters.
+        rollouts: all, data: prompts that responses are drawn for.
         reward_from: truth, model: which reward is climbed.
         model_steps: Updates of the reward model.
         model_lr: Learning rate of the reward model; empty follows `lr`.
@@ -121,6 +122,7 @@ class Experiment:
     baseline: tuple[str, ...] = ()
     whiten: tuple[str, ...] = ()
     kl: tuple[str, ...] = ()
+    rollouts: tuple[str, ...] = ()
     reward_from: tuple[str, ...] = ("truth",)
     model_steps: tuple[int, ...] = (500,)
     model_lr: tuple[float, ...] = ()

@@ -20,7 +20,8 @@ METHODS: dict[str, type[e.PolicyGradient]] = {
     "ppo": e.PPO,
 }
 # key of the line: the setting behind it; one that the line leaves out keeps the method's own value
-SETTINGS = {"samples": "samples", "epochs": "epochs", "ratio_clip": "clip", "baseline": "baseline", "kl": "kl"}
+SETTINGS = {"samples": "samples", "epochs": "epochs", "ratio_clip": "clip", "baseline": "baseline", "kl": "kl",
+            "rollouts": "rollouts"}  # fmt: skip
 
 
 def build_method(

@@ -156,6 +156,8 @@ WORDS: dict[str, Word] = {
                          choices=("none", "mean", "leave_one_out", "group", "value")),
     "whiten": _setting("whether advantages are scaled over the batch", "choice", choices=("no", "yes")),
     "kl": _setting("where KL enters", "choice", choices=("reward", "exact", "k3", "k3_corrected")),
+    "rollouts": _setting("prompts that responses are drawn for: all, or those with data", "choice",
+                         choices=("all", "data")),
     "reward_from": Word("which reward is climbed: the true one, or that of a model trained on the same data", "choice",
                         ("truth",), ("truth", "model"), sweep="looped", owner="objective", owned_by=GRADIENTS),
     "model_steps": Word("updates of the reward model", "whole", (500,), low=1, sweep="looped", owner="reward_from",

@@ -56,6 +56,8 @@ class RolloutChunk:
             Record(record.every, self._kept(record)), len(rows), reference.flatten(1), state, logits_only=True
         )
         draws = self._draws() if self.method.samples else None
+        asked = self._asked().to(reference.device)
+        by_log_prob = torch.zeros_like(reference)
         row = 0
         for step in range(steps + 1):
             logits, passed = self.policy.forward(state)
@@ -70,9 +72,9 @@ class RolloutChunk:
             if step == steps:
                 break
             if step % self.method.epochs == 0:
-                share = None if draws is None else self._share(log_prob, next(draws))
-                drawn = self.method.batch(log_prob, reference, reward, share)
-            by_log_prob = self.method.weights(log_prob, reference, drawn)
+                share = None if draws is None else self._share(log_prob, next(draws))[:, asked]
+                drawn = self.method.batch(log_prob[:, asked], reference[:, asked], reward[:, asked], share)
+            by_log_prob[:, asked] = self.method.weights(log_prob[:, asked], reference[:, asked], drawn)
             by_logit = logit_gradient(log_prob[:, None], by_log_prob[:, None])
             gradient = self.policy.pullback(state, passed, by_logit)[:, 0]
             state.add_(self.optimizer.update(gradient, memory, step + 1))
@@ -85,6 +87,13 @@ class RolloutChunk:
         tape["log_prob"] = tape["log_prob"].unflatten(-1, reference.shape[1:])
         tape["reference_log_prob"] = reference
         return tape, torch.minimum(*broken)
+
+    def _asked(self) -> Tensor:
+        """Return the prompts that responses are drawn for."""
+        if self.method.rollouts == "all":
+            return torch.arange(self.problem.prompts)
+        pairs = self.problem.preferences
+        return pairs.prompt[pairs.weight.reshape(-1, len(pairs)).gt(0).any(0).cpu()].unique()
 
     def _reward(self, reference: Tensor) -> Tensor:
         reward = self.problem.reward if self.method.reward is None else self.method.reward
