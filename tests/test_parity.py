@@ -209,6 +209,8 @@ def test_a_nan_or_an_infinity_is_a_deviation(tmp_path):
         ),
         ("dpo.robust", {"label_smoothing": 0.5}, "loss_type 'robust': smoothing is 0.5; allowed are finite numbers"),
         ("dpo.sigmoid", {"loss_weights": [1, 2]}, "1 loss types and 2 loss weights"),
+        ("dpo.sigmoid", {"loss_weights": 0.5}, "1 loss types and 0.5 loss weights"),
+        ("dpo.sigmoid", {"f_divergence_type": ["tv"]}, "f_divergence_type=['tv'] with loss_type 'sigmoid'"),
         ("online_dpo.ipo", {"beta": [0.1, 0.2]}, "beta=[0.1, 0.2] is not a number"),
         ("cpo.sigmoid", {"alpha": 0.5}, "alpha=0.5 with loss_type 'sigmoid'"),
         ("cpo.sigmoid", {"loss_type": ["sigmoid"]}, "no objective for loss_type ['sigmoid']"),
@@ -240,6 +242,7 @@ def test_a_nan_or_an_infinity_is_a_deviation(tmp_path):
         ("grpo.advantages", {"num_generations": 3}, "num_generations=3 for 8 rewards"),
         ("rloo.advantages", {"num_generations": 1}, "num_generations=1 for 8 rewards"),
         ("rloo.advantages", {"reward_clip_range": [1]}, "reward_clip_range=[1] is not two numbers"),
+        ("rloo.advantages", {"reward_clip_range": [None, 1]}, "reward_clip_range=[None, 1] is not two numbers"),
         ("rloo.advantages", {"beta": 0.1}, "a case has no 'old'"),
     ],
 )

@@ -15,8 +15,8 @@ from lab.peers.reading import OutOfScope
 from lab.peers.settings import Settings, made
 
 RATIOS = {"token": "token", "sequence": "mean"}
-# What changes a loss by something that a case does not hold: it is computed with these alone.
-WITHOUT_EFFECT = {"entropy_coef": 0, "top_entropy_quantile": 1, "off_policy_mask_threshold": None}
+# Settings whose effect needs what a case does not hold, and the value at which they have none.
+NEUTRAL = {"entropy_coef": 0, "top_entropy_quantile": 1, "off_policy_mask_threshold": None}
 # What has done its work before: in the advantages or in V*, which a case gives.
 DONE_BEFORE = ("num_generations", "scale_rewards", "normalize_advantages", "reward_clip_range", "beta1")
 Judged = Callable[[Tensor], Tensor]
@@ -94,7 +94,7 @@ def rloo_advantages(case: Settings) -> Judged:
 def clip_range(case: Settings) -> tuple[float, float]:
     """Return the bounds of a reward, infinite if there are none."""
     given: Any = case.get("reward_clip_range", [-inf, inf])
-    if not isinstance(given, list) or len(given) != 2 or any(isinstance(x, bool | str) for x in given):
+    if not isinstance(given, list) or len(given) != 2 or not all(isinstance(x, int | float) for x in given):
         raise OutOfScope(f"reward_clip_range={given!r} is not two numbers")
     return float(given[0]), float(given[1])
 
@@ -105,7 +105,7 @@ def _bounds(case: Settings, default: float) -> tuple[float, float]:
 
 
 def _settle(case: Settings) -> None:
-    for name, neutral in WITHOUT_EFFECT.items():
+    for name, neutral in NEUTRAL.items():
         value = case.get(name, neutral)
         if value != neutral:
             raise OutOfScope(f"{name}={value!r}: what it adds is not in the case; the lab has {name}={neutral!r} only")

@@ -82,8 +82,9 @@ def dpo_objectives(case: Settings) -> list[tuple[str, o.Objective, float]]:
     names = case.get("loss_type", ["sigmoid"])
     names = [names] if isinstance(names, str) else names
     weights = case.get("loss_weights", [1.0] * len(names))
-    if len(weights) != len(names):
-        raise OutOfScope(f"{len(names)} loss types and {len(weights)} loss weights")
+    if not isinstance(weights, list) or len(weights) != len(names):
+        count = len(weights) if isinstance(weights, list) else repr(weights)
+        raise OutOfScope(f"{len(names)} loss types and {count} loss weights")
     found = []
     for name, weight in zip(names, weights, strict=True):
         objective = made(table, name)
@@ -95,7 +96,7 @@ def _modified(case: Settings, name: str, objective: o.Objective) -> o.Objective:
     """Put a divergence and WPO's weights around a loss, where the settings say so."""
     kind, alpha = case.get("f_divergence_type", "reverse_kl"), case.number("f_alpha_divergence_coef", 0.5)
     if kind != "reverse_kl" and name != "sft":
-        if kind not in DIVERGENCES or type(objective) not in TAKEN:
+        if not isinstance(kind, str) or kind not in DIVERGENCES or type(objective) not in TAKEN:
             raise OutOfScope(f"f_divergence_type={kind!r} with loss_type {name!r}")
         objective = o.Divergence(objective, DIVERGENCES[kind], alpha)
     if case.get("use_weighting", False):
