@@ -166,10 +166,7 @@ CLAIMS = (
         examine=surplus_keeps,
         pick={"scenario": "s2"},
         here={"scenario": "s2", "ground": "MLP, Adam"},
-        sides=(
-            *(Side("scenario", name, pick={"scenario": name}) for name in ("s1", "s3", "s4")),
-            *_grounds(COMPARED),
-        ),
+        sides=(Side("scenario", "s4", pick={"scenario": "s4"}), *_grounds(COMPARED)),
     ),
     Claim(
         "stopping_keeps_the_likely",
