@@ -11,7 +11,7 @@ from lab.metrics.gradients import (
     pair_gradient_log_magnitude,
 )
 from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
-from lab.metrics.laws import flow_time, interference, step_change, unseen_change
+from lab.metrics.laws import flow_time, interference, largest_unseen_rise, step_change, unseen_change
 from lab.metrics.levels import when_reached
 from lab.metrics.movers import MOVERS, mass_moved, moved_by
 from lab.metrics.pairs import (
@@ -72,6 +72,7 @@ __all__ = [
     "growth_rank_correlation",
     "interference",
     "kl_from_reference",
+    "largest_unseen_rise",
     "leader",
     "leading_beta",
     "least_kl",
