@@ -51,7 +51,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     holds = (
         below["tabular"] == 0 and shares["fall", "tabular"] == 0 and shares["fall", "mlp"] > 0.9 and deeper.min() > 0
     )
-    error = float(np.abs(shown["rise", "tabular"].median - _exact_rise(shown["rise", "tabular"])).max())
+    error = float(np.abs(shown["rise", "tabular"].median - _exact(shown["rise", "tabular"])).max())
 
     figure, axes = page.grid(2, 3, aspect=0.72, sharex=True, sharey=True, title=MESSAGE if holds else PLAIN, note=NOTE)
     for row, line in zip(ROWS, axes, strict=True):
@@ -108,15 +108,8 @@ def _on_the_wrong_side(drawn: plots.Phases) -> float:
     return float(drawn.median[drawn.y[:, None] <= drawn.x].max())
 
 
-def _exact_rise(drawn: plots.Phases) -> np.ndarray:
-    """Return the table's largest rise, u / (u + 2 sqrt(p q)) - u where q > p and 0 elsewhere: [rejected, chosen].
-
-    In a table a pair's logits move by equal and opposite amounts, so that the unseen share is u over
-    p e^d + q e^-d + u, and that is least at e^2d = q / p.
-    """
-    p, q = np.meshgrid(drawn.x, drawn.y)
-    rest = 1 - p - q
-    return np.where(q > p, rest / (rest + 2 * np.sqrt(p * q)) - rest, 0.0)
+def _exact(drawn: plots.Phases) -> np.ndarray:
+    return metrics.largest_unseen_rise(drawn.x, drawn.y[:, None])
 
 
 def _curves(ax: Axes, *, label: bool) -> None:
@@ -124,9 +117,7 @@ def _curves(ax: Axes, *, label: bool) -> None:
     p = np.geomspace(LEAST / 2, MOST, 400)
     plots.exact_curve(p, p, ax, label="alike" if label else "", at=0.3)
     q = np.geomspace(LEAST / 2, MOST, 2000)
-    rest = 1 - p[:, None] - q
-    rise = rest / (rest + 2 * np.sqrt(p[:, None] * q)) - rest
-    past = (rise >= LIMITS["rise"]) & (q > p[:, None])
+    past = metrics.largest_unseen_rise(p[:, None], q) >= LIMITS["rise"]
     first = np.where(past.any(1), q[past.argmax(1)], np.nan)
     plots.exact_curve(p, first, ax, line="dashdot")
 
