@@ -20,9 +20,10 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 .PHONY: figures
-figures: $(STAMP)  ## every figure that is out of date, then CLAIMS.md (with ARGS: only what they name)
+figures: $(STAMP)  ## every figure that is out of date, then CLAIMS.md and SCOREBOARD.md (with ARGS: only what they name)
 	$(RUN) -m figures $(ARGS)
 	$(if $(strip $(ARGS)),,$(RUN) -m lab.claims)
+	$(if $(strip $(ARGS)),,$(RUN) -m lab.scoreboard)
 
 # One thread in each of the two workers: threads inside an operation only fight over shared cores.
 .PHONY: test

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MESSAGE = (
-    "An SFT weight of 0.01, or of β / 10, keeps chosen response and margin in most settings that it was not chosen in; "
-    "a pilot run finds no better one"
+    "An SFT weight of 0.01, or of β/10, keeps chosen response and margin in most settings it was not chosen in; "
+    "a pilot run finds none better"
 )
 PLAIN = "Rules for the SFT weight and for β⁻, tested on settings that were not used to find them"
 RUN = "seeds=24 keep=none"

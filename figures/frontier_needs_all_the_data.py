@@ -9,7 +9,7 @@ import numpy as np
 
 from figures.layouts.methods import METHODS
 from figures.machinery import Drawing, Figure, Page
-from lab import metrics, plots
+from lab import plots
 from lab.experiments.frontiers import (
     COMPARISONS,
     DRAWS,
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MESSAGE = (
-    f"DPO is on the frontier only with all the data: with {COMPARISONS} comparisons a prompt it gets as far as PPO on a "
-    "learned reward, and PPO on the true reward leaves both behind"
+    f"DPO is on the frontier only with all the data: with {COMPARISONS} comparisons a prompt it gets as far as PPO on "
+    "a learned reward, and PPO on the true reward leaves both behind"
 )
 PLAIN = "Expected reward against KL from the reference, of every method, with all the data and with a sample"
 POLICIES = {"tabular": "table", "mlp": "network"}
@@ -62,8 +62,8 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     figure, axes = page.grid(
         3, 2, aspect=1.28, title=MESSAGE if _established(share) else PLAIN, sharex=True,
         note="reward at a KL: the most that a method's policies of all β, or mixtures of two, give for it; median and "
-        "95 % bootstrap interval over worlds, in the last row seed by seed; faint: on the way of DPO's and PPO's training; "
-        f"online DPO has as many labels, in {ROUNDS} rounds",
+        "95 % bootstrap interval over worlds, in the last row seed by seed; faint: on the way of DPO's and PPO's "
+        f"training; online DPO has as many labels, in {ROUNDS} rounds",
     )  # fmt: skip
     for row, (policy, word) in enumerate(POLICIES.items()):
         for column, (kind, meaning) in enumerate(DATA.items()):

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MESSAGE = (
-    "A chosen response that starts likely is kept by whatever ends the push early; one that starts unlikely needs "
-    "a push of its own, such as an SFT term of a tenth of β"
+    "A likely chosen response is kept by whatever ends the push early; "
+    "an unlikely one needs a push of its own, such as an SFT term"
 )
 INTERVAL = 5.9  # points: the ends of "1.00 to 1.00" inside a cell
 PLAIN = "Remedies for the fall of the chosen response, on three grounds"

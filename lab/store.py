@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 
 VARIABLE = "DPOLAB_CACHE"
-LIMIT = 4_000_000_000
+LIMIT = 8_000_000_000
 
 # Names that np.savez takes for its own arguments.
 _TAKEN = ("file", "allow_pickle")

@@ -230,6 +230,7 @@ def test_an_answer_comes_with_its_question():
         ({"says": "word " * 16}, "16 words; say it in 1 to 15 words"),
         ({"says": ""}, "0 words; say it in 1 to 15 words"),
         ({"setting": ""}, "section '3.1' and setting ''; give both or none"),
+        ({"paper": "PPO"}, "is of the paper 'PPO'; the papers are 3D-properties, DPO"),
         ({"lines": {}}, "no lines or no examination; give both, or say why it is untested"),
         ({"examine": None}, "no lines or no examination; give both, or say why it is untested"),
         ({"untested": "not tested here"}, "'not tested here' with 1 lines; allowed are .* without lines"),

@@ -106,6 +106,16 @@ def test_a_weight_travels_if_it_keeps_both_what_the_best_keeps_and_the_margin(ru
     assert together(tuning.weight_travels({"sft": costly})) == "no"
 
 
+def test_a_pilot_run_is_believed_only_if_its_weight_hits_where_the_fixed_one_misses(runs):
+    # A table's push at the start is 0.05: the nearest weight of the record is 0.1. A falling π⁺ peaks at the start.
+    falling = runs["sft"].copy(deep=True)
+    falling["response_weight"].values[:] = 0.05 * np.sign(falling["response_weight"].values)
+    high = ending(falling, lambda weight: np.where(weight >= 0.1, 0.97, 0.6), 60.0)
+    low = ending(falling, 0.97, lambda weight: np.where(weight > 0.05, 20.0, 60.0))
+    assert together(tuning.pilot_finds_better({"high": high, "also": high})) == "yes"
+    assert together(tuning.pilot_finds_better({"low": low, "also": low})) == "no"
+
+
 def test_the_depth_is_that_of_beta_rejected_or_not(runs):
     by_rejected = ending(runs["grid"], 0.5, lambda plus, minus: 7 / minus + 0 * plus)
     by_chosen = ending(runs["grid"], 0.5, lambda plus, minus: 7 / plus + 0 * minus)

@@ -94,6 +94,19 @@ def test_the_report_counts_and_verdicts_can_be_read_back():
     )
 
 
+def test_each_paper_has_a_table_and_a_count_of_its_own():
+    theirs = Claim("five", "They say.", "6.1", "sentiment", "No runs.", untested="not tested here", paper="DPO")
+    text = markdown([judgement("one"), Judgement(theirs, (), ()), judgement("two", section="")])
+    heads = [line for line in text.splitlines() if line.startswith("## What")]
+    assert heads == ["## What the paper says", "## What the DPO paper says", "## What the lab says"]
+    assert "- Of the DPO paper's 1 statements: not tested here 1." in text
+    assert "- Of the paper's 1 statements: reproduced 1." in text
+    assert paragraph(Judgement(theirs, (), ())).startswith(
+        "### five\n\nThe DPO paper (section 6.1; sentiment): *They say.*"
+    )
+    assert "the DPO paper says" not in markdown([judgement("one")]).split("## In short")[1]
+
+
 # --- the claims that are there, and the committed report ----------------------------------------------------------
 
 

@@ -72,3 +72,19 @@ def test_interference_needs_gradients():
     ds = lab.run("mlp s1 dpo beta=0.1 sgd lr=0.01 steps=2 seeds=1 keep=none")
     with pytest.raises(ValueError, match="no parameter_log_norm and no parameter_cosine; .* Run the .* keep=gradients"):
         metrics.interference(ds)
+
+
+@pytest.mark.parametrize(("chosen", "rejected"), [(0.02, 0.45), (0.3, 0.4), (0.2, 0.2), (0.45, 0.02)])
+def test_a_trained_table_raises_its_unseen_mass_by_what_the_law_says(chosen, rejected):
+    """Small steps past the top, under plain SGD and under Adam, whose two logits move alike as well."""
+    expected = float(metrics.largest_unseen_rise(np.array(chosen), np.array(rejected)))
+    for end in ("sgd lr=1 steps=900", "adam lr=0.02 steps=200"):
+        ds = lab.run(f"tabular s2 dpo beta=0.1 {end} seeds=1 prompts=1 on={rejected} off={chosen} keep=none")
+        unseen = metrics.over_prompts(metrics.unseen_mass(ds), ds).isel(seed=0)
+        assert float(unseen.max() - unseen[0]) == pytest.approx(expected, abs=2e-4)
+    assert (expected > 0) == (rejected > chosen)
+
+
+def test_a_rise_of_no_distribution_is_refused():
+    with pytest.raises(ValueError, match="to a sum of 1.2; each must be above 0 and the two sum to at most 1"):
+        metrics.largest_unseen_rise(np.array([0.3, 0.6]), np.array(0.6))

@@ -1,7 +1,8 @@
 """The bench of remedies: every remedy's lines on three grounds, and what is read off them; shared by several figures.
 
 Adam moves alike whatever the size of a gradient. Under plain SGD each objective gets the rate at which its first step
-on the chosen response is as long as DPO's: rate times push at the start is 0.025 for all, to two digits.
+on the chosen response is as long as DPO's: rate times the largest push at the start is 0.025, and up to 0.03 with an
+added term, which leaves DPO its rate.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ REMEDIES = (
         "β⁻ = 0.04 + SFT 0.01", "both", {"sft_weight": 1e-2}, "flex beta_chosen=0.1 beta_rejected=0.04 sft_weight=1e-2"
     ),
     Remedy("χPO, β = 0.1", "chipo", {"beta": 0.1}, "chipo beta=0.1", 0.25),
-    Remedy("KTO, β = 0.1", "kto", {"beta": 0.1}, "kto beta=0.1", 1.0),
+    Remedy("KTO, β = 0.1", "kto", {"beta": 0.1}, "kto beta=0.1", 2.0),
     Remedy("ORPO, β = 0.1", "orpo", {}, "orpo beta=0.1", 0.025),
 )
 ELSEWHERE = {name: line for remedy in REMEDIES for name, line in remedy.lines().items()}

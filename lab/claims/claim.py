@@ -26,6 +26,9 @@ OF_THE_LAB = ("holds", "holds only if", "does not hold", "inconclusive")
 NEEDS_CONDITION = ("reproduced only if", "holds only if", "ambiguous in the paper")
 WITHOUT_RUNS = ("not testable in a toy", "not tested here")
 
+# How the report calls each paper.
+PAPERS = {"3D-properties": "the paper", "DPO": "the DPO paper"}
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -131,6 +134,7 @@ class Claim:
         here: What each factor of the sides is in `lines`, such as {"optimiser": "Adam"}.
         sides: Where else the question is asked.
         untested: For a statement without runs: "not testable in a toy" or "not tested here".
+        paper: Whose statement it is, one of PAPERS; it counts only with a section.
 
     Raises:
         ValueError: If one of them does not fit.
@@ -147,6 +151,7 @@ class Claim:
     here: Mapping[str, str] = field(default_factory=dict)
     sides: tuple[Side, ...] = ()
     untested: str = ""
+    paper: str = "3D-properties"
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
@@ -158,6 +163,8 @@ class Claim:
             raise ValueError(
                 f"{self.name} has section '{self.section}' and setting '{self.setting}'; give both or none"
             )
+        if self.paper not in PAPERS:
+            raise ValueError(f"{self.name} is of the paper '{self.paper}'; the papers are {', '.join(PAPERS)}")
         if self.untested and (self.untested not in WITHOUT_RUNS or self.lines):
             raise ValueError(
                 f"{self.name} is '{self.untested}' with {len(self.lines)} lines; allowed are {', '.join(WITHOUT_RUNS)} "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from lab.claims.claim import ANSWERS, OF_THE_LAB, OF_THE_PAPER, Evidence
+from lab.claims.claim import ANSWERS, OF_THE_LAB, OF_THE_PAPER, PAPERS, Evidence
 from lab.claims.introduction import INTRODUCTION
 from lab.claims.judging import Answered, Judgement, listed, measures
 from lab.claims.writing import bold, headline, interval
@@ -32,15 +32,21 @@ def markdown(judgements: Sequence[Judgement]) -> str:
     Returns:
         Markdown; the same judgements give the same bytes.
     """
-    papers = [each for each in judgements if each.claim.section]
+    papers = {
+        words: found
+        for paper, words in PAPERS.items()
+        if (found := [each for each in judgements if each.claim.section and each.claim.paper == paper])
+    }
     own = [each for each in judgements if not each.claim.section]
     return "\n".join(
         [
             INTRODUCTION,
             "## In short\n",
             *_counts(papers, own),
-            "## What the paper says\n",
-            _table(PAPER_HEAD, [_paper_row(each) for each in papers]),
+            *(
+                f"## What {words} says\n\n{_table(PAPER_HEAD, [_paper_row(each) for each in found])}"
+                for words, found in papers.items()
+            ),
             "## What the lab says\n",
             _table(LAB_HEAD, [_lab_row(each) for each in own]),
             "## One by one\n",
@@ -52,7 +58,8 @@ def markdown(judgements: Sequence[Judgement]) -> str:
 def paragraph(judgement: Judgement) -> str:
     """Write one claim with all its numbers."""
     claim = judgement.claim
-    origin = f"The paper (section {claim.section}; {claim.setting})" if claim.section else "The lab"
+    of_whom = PAPERS[claim.paper].replace("the", "The", 1)
+    origin = f"{of_whom} (section {claim.section}; {claim.setting})" if claim.section else "The lab"
     parts = [
         f"### {claim.name}\n",
         f"{origin}: *{claim.says}* {claim.method}\n",
@@ -87,10 +94,10 @@ def read_verdicts(text: str) -> dict[str, str]:
     return found
 
 
-def _counts(papers: Sequence[Judgement], own: Sequence[Judgement]) -> list[str]:
+def _counts(papers: Mapping[str, Sequence[Judgement]], own: Sequence[Judgement]) -> list[str]:
     lines = []
     for words, owner, judgements in (
-        (OF_THE_PAPER, "the paper's", papers),
+        *((OF_THE_PAPER, f"{words}'s", found) for words, found in papers.items()),
         (OF_THE_LAB, "the lab's own", own),
     ):
         counted = Counter(each.verdict.word for each in judgements)

@@ -15,7 +15,7 @@ from lab.metrics.gradients import (
 )
 from lab.metrics.judging import tempered, win_rate, win_rate_against_chosen
 from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
-from lab.metrics.laws import flow_time, interference, step_change, unseen_change
+from lab.metrics.laws import flow_time, interference, largest_unseen_rise, step_change, unseen_change
 from lab.metrics.levels import when_reached
 from lab.metrics.movers import MOVERS, mass_moved, moved_by
 from lab.metrics.pairs import (
@@ -82,6 +82,7 @@ __all__ = [
     "implicit_rewards",
     "interference",
     "kl_from_reference",
+    "largest_unseen_rise",
     "leader",
     "leading_beta",
     "least_kl",

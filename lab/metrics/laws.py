@@ -62,6 +62,37 @@ def unseen_change(ds: xr.Dataset) -> xr.DataArray:
     return label(change, "unseen_change", "change of the unseen mass", "1")
 
 
+def largest_unseen_rise(chosen: np.ndarray, rejected: np.ndarray) -> np.ndarray:
+    """Compute by how much a table's unseen mass rises at most, on the way from its start.
+
+    u / (u + 2 √(p q)) - u where q > p, and 0 elsewhere, with p, q the start probabilities of a prompt's one pair and
+    u = 1 - p - q
+
+    The pair's logits move by equal and opposite amounts, d and -d: the unseen share is u / (p e^d + q e^-d + u). It is
+    largest at e^2d = q / p, and a preference only raises d.
+
+    Args:
+        chosen: p, any shape, above 0.
+        rejected: q, above 0, p + q at most 1; the two broadcast.
+
+    Returns:
+        Probabilities of their common shape.
+
+    Raises:
+        ValueError: If a probability is not above 0, or two sum to more than 1.
+
+    Source: own derivation; tests/test_metrics_laws.py trains a table.
+    """
+    p, q = np.broadcast_arrays(np.asarray(chosen, np.float64), np.asarray(rejected, np.float64))
+    rest = 1 - p - q
+    if not ((p > 0) & (q > 0) & (rest > -1e-12)).all():
+        raise ValueError(
+            f"start probabilities reach from {p.min():g} and {q.min():g} to a sum of {(p + q).max():g}; each must be "
+            "above 0 and the two sum to at most 1"
+        )
+    return np.where(q > p, rest / (rest + 2 * np.sqrt(p * q)) - rest, 0.0)
+
+
 def interference(ds: xr.Dataset) -> xr.DataArray:
     """Compute how much of its own rise the chosen term loses to the rejected term in a plain gradient step.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lab.claims.writing import number
 from lab.properties import NAMES, NOT_REACHED
 from lab.scoreboard.entries import ENTRIES, Entry
 from lab.scoreboard.measuring import END, QUANTITIES
@@ -132,7 +133,7 @@ def _wrong_way(scores: pd.DataFrame) -> str:
     if not wrong:
         return "**The wrong way** goes none: every margin ends above 0 somewhere."
     margin = ends.groupby("entry")["log_ratio_margin"].median()
-    told = ", ".join(f"{each.label} (median {margin[each.name]:.2f} nats)".replace("-", "−") for each in wrong)
+    told = ", ".join(f"{each.label} (median {number(margin[each.name], '.2f')} nats)" for each in wrong)
     return f"**The wrong way.** In every setting and scenario the margin ends below 0: {told}."
 
 
@@ -140,7 +141,7 @@ def _reward(scores: pd.DataFrame) -> str:
     mean = _at(scores, END, "mlp adam").groupby("entry")["reward_gain"].mean()
     own, rest = _split(lambda each: each.lifts)
     least, most = (
-        ", ".join(f"{_label(name)} {mean[name]:.2f}".replace("-", "−") for name in names)
+        ", ".join(f"{_label(name)} {number(mean[name], '.2f')}" for name in names)
         for names in (mean.sort_values().index[:3], mean.sort_values().index[:-4:-1])
     )
     middle = [mean[[each.name for each in group]].median() for group in (own, rest)]
