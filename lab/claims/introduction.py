@@ -15,8 +15,8 @@ responses are those that no pair of the prompt names. The paper's code is not pu
 optimiser and width, is varied here. A toy is not a language model: nothing below says what happens in one.
 
 Claims of the DPO paper are put to an open world: a true reward and a reference are drawn, standard normal, for 10
-responses to each of 4 prompts; responses of the reference are compared by the Bradley-Terry law, all of them ("the whole
-population") or a sample. Expected reward and KL from the reference are exact sums, and so is the optimum beside them.
+responses to each of 4 prompts; responses of the reference are compared by the Bradley-Terry law, all of them (the
+population) or a sample. Expected reward and KL from the reference are exact sums, and so is the optimum beside them.
 
 ## How a verdict is made
 
