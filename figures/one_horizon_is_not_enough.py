@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLAIN = "How many objectives have each of the three properties, by policy, optimiser and horizon"
-MESSAGE = "One horizon is not enough: dispersion comes early and mostly passes, degradation comes late and stays"
+MESSAGE = "One horizon is not enough: dispersion comes early and recedes, degradation comes late"
 HORIZONS = {str(PROGRESS[2]): "KL\n0.5", str(PROGRESS[0]): "margin\n4", str(PROGRESS[1]): "margin\n30", END: "the\nend"}
 PANELS = {
     "degradation": ("Degradation", "Blues"),
