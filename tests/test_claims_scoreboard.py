@@ -48,12 +48,6 @@ def test_near_and_far_targets_are_asked_for_opposite_things():
     assert together(scoreboard.near_target({**near, **dict.fromkeys(far, near["ipo"])})) == "no"
 
 
-def test_the_wrong_way_is_a_margin_below_0():
-    sunk = planted(np.exp(through((0, -1.0), (100, -3.0))) + jitter(1e-3), through((0, -1.0), (100, -0.9)))
-    assert together(scoreboard.wrong_way({"discopop": sunk})) == "yes"
-    assert together(scoreboard.wrong_way({"discopop": planted(RISING, FALLING)})) == "no"
-
-
 def test_early_dispersion_has_to_pass():
     rejected = np.log(np.clip(through((0, 0.9), (20, 0.2), (100, 1e-6)), 1e-9, None))
     early = planted(np.broadcast_to(UNLIKELY, (24, STEPS)) + jitter(0.001), rejected)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import xarray as xr
 
-from lab import metrics, properties
+from lab import properties
 from lab.claims.claim import Claim, Data, Evidence, Side
 from lab.claims.evidence import above, below, has, told
 from lab.claims.readings import chosen_lost
@@ -48,17 +48,6 @@ def near_target(data: Data) -> tuple[Evidence, ...]:
     return (
         *(has(data[name], "degradation", not_=True, of=BY_NAME[name].label) for name in NEAR_TARGET),
         *(has(data[name], "degradation", of=BY_NAME[name].label) for name in FAR_TARGET),
-    )
-
-
-def wrong_way(data: Data) -> tuple[Evidence, ...]:
-    """Read the margin at the end, and ask for the fall."""
-    ds = data["discopop"]
-    margin = properties.progress(ds, "log_ratio_margin").isel(step=-1, drop=True)
-    return (
-        below("log-ratio margin at the end", margin, 0.0, units="nats", style=".2f"),
-        has(ds, "degradation"),
-        told("chosen mass at the end", metrics.over_pairs(metrics.chosen_prob(ds), ds).isel(step=-1, drop=True)),
     )
 
 
@@ -122,22 +111,6 @@ CLAIMS = (
         sides=(
             Side("scenario", "s3", pick={"scenario": "s3"}),
             Side("optimiser", "plain SGD", lines([BY_NAME[name] for name in (*NEAR_TARGET, *FAR_TARGET)], MLP_SGD)),
-        ),
-    ),
-    Claim(
-        "discopop_turns_the_wrong_way",
-        "Started at its reference, DiscoPOP comes to prefer the rejected response.",
-        method="At margin 0 its loss falls towards a minimum at -1.19 nats (β = 0.1), between its logistic and its "
-        "exponential part. The margin is to end below 0, with degradation.",
-        lines=lines([BY_NAME["discopop"]], MLP),
-        examine=wrong_way,
-        pick={"scenario": "s1"},
-        here={"scenario": "s1", "optimiser": "Adam", "policy": "an MLP"},
-        sides=(
-            *(Side("scenario", name, pick={"scenario": name}) for name in ("s2", "s3", "s4")),
-            Side("optimiser", "plain SGD", lines([BY_NAME["discopop"]], MLP_SGD)),
-            Side("policy", "16 log-linear features", lines([BY_NAME["discopop"]], FEATURES)),
-            Side("policy", "a table", lines([BY_NAME["discopop"]], TABLE_SGD)),
         ),
     ),
     Claim(
