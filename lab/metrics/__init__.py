@@ -13,6 +13,7 @@ from lab.metrics.gradients import (
     log_gradient_ratio,
     pair_gradient_log_magnitude,
 )
+from lab.metrics.judges import counted, judge_agreement, judged_win_rate, rank_correlation
 from lab.metrics.judging import tempered, win_rate, win_rate_against_chosen
 from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, largest_unseen_rise, step_change, unseen_change
@@ -63,6 +64,7 @@ __all__ = [
     "chosen_log_ratio",
     "chosen_per_rejected_nat",
     "chosen_prob",
+    "counted",
     "divergence",
     "couple_accuracy",
     "couple_mask",
@@ -81,6 +83,8 @@ __all__ = [
     "growth_rank_correlation",
     "implicit_rewards",
     "interference",
+    "judge_agreement",
+    "judged_win_rate",
     "kl_from_reference",
     "largest_unseen_rise",
     "leader",
@@ -103,6 +107,7 @@ __all__ = [
     "past_peak",
     "patience_stop",
     "prob",
+    "rank_correlation",
     "reference_chosen_log_prob",
     "reference_rejected_log_prob",
     "rejected_implicit_reward",
