@@ -123,7 +123,7 @@ def optimal_policies(ds: xr.Dataset, betas: Sequence[float], *, by: str = "rewar
     Raises:
         ValueError: If the record has no such reward, an axis of its world is called beta, or a beta is not above 0.
     """
-    values = torch.as_tensor(np.asarray(betas, np.float64))
+    values = torch.tensor(list(map(float, betas)), dtype=torch.float64)
     return _policies(ds, by, "beta", values, lambda reference, reward: optimum(reference, reward, values).log_prob)
 
 
@@ -141,7 +141,7 @@ def best_of_n_policies(ds: xr.Dataset, draws: Sequence[float], *, by: str = "rew
     Raises:
         ValueError: If the record has no such reward, or an N is below 1.
     """
-    values = torch.as_tensor(np.asarray(draws, np.float64))
+    values = torch.tensor(list(map(float, draws)), dtype=torch.float64)
     return _policies(ds, by, "draws", values, lambda reference, reward: best_of_n(reference, reward, values))
 
 

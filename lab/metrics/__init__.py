@@ -4,7 +4,7 @@ from lab.metrics.agreement import COUPLES, calibration_error, couple_accuracy, c
 from lab.metrics.beta import flow_margin, leader, leading_beta
 from lab.metrics.divergences import divergence
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
-from lab.metrics.frontiers import past_peak, reward_at_kl, share_of_gain
+from lab.metrics.frontiers import along_kl, past_peak, reward_at_kl, share_of_gain
 from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
@@ -57,6 +57,7 @@ __all__ = [
     "KINDS",
     "MOVERS",
     "accuracy",
+    "along_kl",
     "below_peak",
     "calibration_error",
     "chosen_implicit_reward",
