@@ -48,8 +48,11 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         "in brackets that of what is lost at the largest KL, in % of the largest gain",
     )  # fmt: skip
     shown: dict[tuple[str, str], plots.Summary] = {}
-    rows = ((PLAIN_REFERENCE, "true", "true reward,\nreference as drawn"), (SHARP, "true", "true reward,\nsharp reference"),
-            (SHARP, "learned", "learned reward,\nsharp reference"))  # fmt: skip
+    rows = (
+        (PLAIN_REFERENCE, "true", "true reward,\nreference as drawn"),
+        (SHARP, "true", "true reward,\nsharp reference"),
+        (SHARP, "learned", "learned reward,\nsharp reference"),
+    )
     for row, (sharp, kind, words) in enumerate(rows):
         for column, size in enumerate(SIZES):
             ax = axes[row, column]
@@ -106,7 +109,8 @@ def _over_kl(rewards: xr.Dataset, kind: str) -> plots.Summary:
     """A reward along KL, as far as half of the worlds go."""
     reach = float(rewards["kl"].max("point").median())
     levels = [*KL[reach > KL], reach]
-    gain = metrics.along_kl(rewards["kl"], rewards[kind], levels, over="point")
+    nothing = rewards["kl"].isel(point=0, drop=True) * 0
+    gain = metrics.along_kl(rewards["kl"], rewards[kind], levels, over="point", start=nothing)
     return plots.over_seeds(gain.assign_attrs(long_name="gain", units="1"), x="level")
 
 

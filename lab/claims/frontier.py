@@ -123,7 +123,7 @@ CLAIMS = (
     ),
     Claim(
         "learned_reward_turns_against_the_true",
-        "Past some KL a learned reward still rises and the true one falls, DPO included.",
+        "Under a sharp reference, past some KL the learned reward rises and the true falls.",
         method=f"Over all betas, or N: more than {LOST:g} of the largest gain in true reward is to be gone at the "
         "largest KL, and the learned reward is to have risen meanwhile. The reference is sharpened twofold.",
         lines={"dpo": CLIMB.format("dpo", 2), "ppo": CLIMB.format("ppo", 2) + " reward_from=model"},

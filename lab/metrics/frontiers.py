@@ -41,16 +41,19 @@ def reward_at_kl(
     return _at_levels(read, (kl, reward, start), over, wanted)
 
 
-def along_kl(kl: xr.DataArray, reward: xr.DataArray, levels: Sequence[float], *, over: str) -> xr.DataArray:
+def along_kl(
+    kl: xr.DataArray, reward: xr.DataArray, levels: Sequence[float], *, over: str, start: xr.DataArray
+) -> xr.DataArray:
     """Read a reward of a sweep along growing KL, where it may fall again.
 
-    Linear between neighbouring KLs, level past the last one
+    Linear between neighbours, the reference at KL 0 among them; level past the last one
 
     Args:
         kl: KL(π ‖ π_ref) of each policy, [..., over] in nats, in any order.
         reward: A reward of it, dimensions of `kl`.
         levels: KL at which it is read, each at least 0, nats.
         over: The swept dimension, such as "beta".
+        start: That reward of the reference, [...] without `over`.
 
     Returns:
         [..., level] in the unit of the reward.
@@ -62,11 +65,11 @@ def along_kl(kl: xr.DataArray, reward: xr.DataArray, levels: Sequence[float], *,
     """
     wanted = _levels(kl, levels, over)
 
-    def read(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    def read(x: np.ndarray, y: np.ndarray, first: np.ndarray) -> np.ndarray:
         order = np.argsort(x, kind="stable")
-        return np.interp(wanted, x[order], y[order])
+        return np.interp(wanted, np.append(0.0, x[order]), np.append(first, y[order]))
 
-    return _at_levels(read, (kl, reward), over, wanted)
+    return _at_levels(read, (kl, reward, start), over, wanted)
 
 
 def share_of_gain(reward: xr.DataArray, best: xr.DataArray, start: xr.DataArray) -> xr.DataArray:
