@@ -10,6 +10,7 @@ from lab.claims import (
     dynamics,
     exact_results,
     flex,
+    frontier,
     gradients,
     mitigations,
     objectives,
@@ -46,6 +47,7 @@ CLAIMS: dict[str, Claim] = {
         pushes,
         predictors,
         scoreboard,
+        frontier,
     )
     for claim in module.CLAIMS
 }
