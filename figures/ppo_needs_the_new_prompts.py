@@ -44,7 +44,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     new = {count: {name: _on(rates[f"{count}, {name}"], "new") for name in ROLES} for count in WORLDS}
     ahead = {count: (each["dpo"] - each["ppo"]).sel(beta=BETA) for count, each in new.items()}
     helped = {count: (each["ppo_all"] - each["ppo"]).sel(beta=BETA) for count, each in new.items()}
-    both = all(median_interval(gap[64].values, 0)[1] > CLEAR for gap in (ahead, helped))
+    both = all(median_interval(gap[64].values, 0)[1] > least for gap, least in ((ahead, CLEAR), (helped, 0)))
     right = {
         (count, which): metrics.couple_accuracy(data[f"{count}, rm"], words).isel(step=-1)
         for count in WORLDS
