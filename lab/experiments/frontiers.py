@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REWARDS = ("reward", "learned_reward")
 BETAS = "0.02,0.05,0.1,0.2,0.3,0.4,0.5,0.65,0.8,1.2,2,5,20"
 DRAWS = (1, 2, 4, 8, 16, 32, 64, 128)
-EXACT_BETAS = np.geomspace(5e-3, 50, 240)
+EXACT_BETAS = tuple(np.geomspace(5e-3, 50, 240).tolist())
 COMPARISONS, ROUNDS = 32, 4
 # policy: its optimiser, updates and stride
 TRAININGS = {"tabular": ("adam lr=0.05", 1000, 50), "mlp": ("adam lr=1e-3", 500, 25)}

@@ -40,7 +40,7 @@ def both_rewards(dpo: xr.Dataset, ppo: xr.Dataset) -> dict[str, xr.Dataset]:
     }
     found = {}
     for name, ds in sweeps.items():
-        of_both = {}
+        of_both: dict[str, xr.DataArray] = {}
         for kind, word in (("true", "reward"), ("learned", "learned_reward")):
             means = mean_over_prompts(ds.drop_vars("reward").assign(reward=world[word]))
             start = mean_over_prompts(world.drop_vars("reward").assign(reward=world[word]))["reward"]
