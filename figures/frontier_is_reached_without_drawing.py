@@ -10,7 +10,13 @@ import numpy as np
 from figures.layouts.methods import METHODS
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots
-from lab.experiments.frontiers import best_of_n_policies, mean_over_prompts, optimal_policies
+from lab.experiments.frontiers import (
+    best_of_n_policies,
+    mean_over_prompts,
+    optimal_policies,
+    share_over_steps,
+    updates_until,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,8 +59,8 @@ COSTS = {
 
 def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     """Draw the share of the gain over updates, and the table of what it took."""
-    share = {key: _share(ds) for key, ds in data.items()}
-    updates = {key: _updates(each) for key, each in share.items()}
+    share = {key: share_over_steps(ds, BETA) for key, ds in data.items()}
+    updates = {key: updates_until(each, GOAL).values for key, each in share.items()}
     arrived = {key: int(np.isfinite(each).sum()) for key, each in updates.items()}
     seeds = next(iter(data.values())).sizes["seed"]
     median = {key: float(np.median(each)) for key, each in updates.items()}
@@ -111,20 +117,6 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
                if np.isfinite(best_of["tabular"]) else {}),
         },
     )  # fmt: skip
-
-
-def _share(ds: xr.Dataset) -> xr.DataArray:
-    """Share of what the optimum of this beta gains, [seed, step]."""
-    reward = mean_over_prompts(ds)["reward"]
-    best = mean_over_prompts(optimal_policies(ds, [BETA]))["reward"].isel(beta=0, drop=True)
-    return metrics.share_of_gain(reward, best, reward.isel(step=0, drop=True))
-
-
-def _updates(share: xr.DataArray) -> np.ndarray:
-    """Updates of each seed until it first has the share; infinite for never."""
-    steps = share["step"].astype(float).broadcast_like(share)
-    reached = metrics.when_reached(steps, share, [GOAL]).isel(level=0)
-    return reached.fillna(np.inf).values
 
 
 def _best_of(ds: xr.Dataset) -> float:

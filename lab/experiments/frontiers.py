@@ -87,6 +87,29 @@ def at_equal_kl(data: Mapping[str, xr.Dataset], levels: Sequence[float]) -> dict
     return {name: each.transpose("seed", "level") for name, each in found.items()}
 
 
+def share_over_steps(ds: xr.Dataset, beta: float) -> xr.DataArray:
+    """Compute at every step the share of what the exact optimum of a beta gains, [..., step].
+
+    Args:
+        ds: A record with a true reward and no axis beta.
+        beta: That of the optimum.
+    """
+    reward = mean_over_prompts(ds)["reward"]
+    best = mean_over_prompts(optimal_policies(ds, [beta]))["reward"].isel(beta=0, drop=True)
+    return metrics.share_of_gain(reward, best, reward.isel(step=0, drop=True))
+
+
+def updates_until(share: xr.DataArray, goal: float) -> xr.DataArray:
+    """Count the updates until a share is first reached, [...]; infinite where it never is.
+
+    Args:
+        share: One of `share_over_steps`.
+        goal: The share.
+    """
+    steps = share["step"].astype(float).broadcast_like(share)
+    return metrics.when_reached(steps, share, [goal]).isel(level=0, drop=True).fillna(np.inf)
+
+
 def mean_over_prompts(ds: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the true reward and the KL from the reference, means over prompts, of a record or of exact policies."""
     return {
