@@ -47,3 +47,10 @@ def test_labels_on_own_responses_have_to_gain_more_than_the_rest(records):
 
 def test_nothing_turns_where_the_learned_reward_is_the_true_one(records):
     assert together(frontier.turns({"dpo": records["dpo"], "ppo": records["model"]})) == "no"
+
+
+def test_draws_are_spared_only_by_one_that_arrives_first():
+    often = REST.replace("every=300", "every=10")
+    fast, slow = (lab.run(f"tabular open dpo beta=0.2 {often.replace('lr=0.1', f'lr={rate}')}") for rate in (0.2, 0.05))
+    assert together(frontier.spares_draws({"dpo": fast, "ppo_gt": slow})) == "yes"
+    assert together(frontier.spares_draws({"dpo": slow, "ppo_gt": fast})) == "no"
