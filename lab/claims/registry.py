@@ -25,6 +25,7 @@ from lab.claims import (
     three_properties,
     tuning,
     untested,
+    win_rates,
 )
 from lab.claims.claim import Claim
 
@@ -50,6 +51,7 @@ CLAIMS: dict[str, Claim] = {
         predictors,
         scoreboard,
         frontier,
+        win_rates,
     )
     for claim in module.CLAIMS
 }

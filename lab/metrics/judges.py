@@ -93,7 +93,7 @@ def rank_correlation(first: xr.DataArray, second: xr.DataArray, over: str) -> xr
     """
     ranks = [_centred_ranks(each.transpose(..., over)) for each in xr.broadcast(first, second)]
     product = (ranks[0] * ranks[1]).sum(over)
-    size = np.sqrt((ranks[0] ** 2).sum(over) * (ranks[1] ** 2).sum(over))
+    size = ((ranks[0] ** 2).sum(over) * (ranks[1] ** 2).sum(over)) ** 0.5
     return label(product / size.where(size > 0), "rank_correlation", "rank correlation with the truth", "1")
 
 
