@@ -51,7 +51,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         for kind in DATA
     }
     reward = {key: _rewards(records) for key, records in settings.items()}
-    share = {key: at_equal_kl(records, LEVELS) for key, records in settings.items()}
+    share = {key: at_equal_kl(records, LEVELS.tolist()) for key, records in settings.items()}
     ahead = {
         (key, rival): plots.over_seeds(_named(each["dpo"] - each[rival]), x="level")
         for key, each in share.items() for rival in RIVALS
@@ -82,9 +82,9 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         for policy in POLICIES:
             for rival in RIVALS:
                 role = METHODS[rival]
-                shown = plots.Role(role.label, role.color, "solid" if policy == "mlp" else "dotted", marker=role.marker)
+                drawn = plots.Role(role.label, role.color, "solid" if policy == "mlp" else "dotted", marker=role.marker)
                 plots.curve(
-                    ahead[(policy, kind), rival], ax, role=shown, label=role.label if policy == "mlp" else "",
+                    ahead[(policy, kind), rival], ax, role=drawn, label=role.label if policy == "mlp" else "",
                     seeds=False, markers=False,
                 )  # fmt: skip
         plots.panel(ax, "DPO less its rivals", about="share of the optimum's gain; solid: network, dotted: table")

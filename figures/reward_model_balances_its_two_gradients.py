@@ -48,9 +48,9 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )
     figure, axes = page.grid(
         2, len(SPACES), aspect=0.62, title=MESSAGE if holds else PLAIN, sharex=True,
-        note="norm of the rejected term's gradient over the chosen term's; above: s1, below: 16 noisy comparisons a prompt "
-        "in the open world; a reward model's probability is the softmax of its rewards; median and 95 % bootstrap "
-        "interval, every seed faint behind",
+        note="norm of the rejected term's gradient over the chosen term's; above: s1, below: 16 noisy comparisons a "
+        "prompt in the open world; a reward model's probability is the softmax of its rewards; median and 95 % "
+        "bootstrap interval, every seed faint behind",
     )  # fmt: skip
     for row, (world, about) in enumerate(WORLDS.items()):
         for column, (space, name) in enumerate(SPACES.items()):

@@ -7,7 +7,14 @@ import pytest
 
 import lab
 from lab import metrics
-from lab.experiments.frontiers import best_of_n_policies, optimal_policies
+from lab.experiments.frontiers import (
+    at_equal_kl,
+    best_of_n_policies,
+    lines,
+    optimal_policies,
+    share_over_steps,
+    updates_until,
+)
 
 LINE = "tabular open dpo beta=0.5,1 adam lr=0.05 steps=600 seeds=3 every=600 prompts=2 responses=4 truth=normal"
 
@@ -71,3 +78,35 @@ def test_a_record_without_the_reward_is_refused_with_the_cure(trained):
         optimal_policies(trained, [1.0], by="learned_reward")
     with pytest.raises(ValueError, match="the record has neither; choose .* truth=normal gives the first"):
         best_of_n_policies(trained.drop_vars("reward"), [1])
+
+
+def test_a_training_to_the_optimum_ends_with_all_of_its_gain_and_arrives_once(trained):
+    share = share_over_steps(trained.sel(beta=0.5, drop=True), 0.5)
+    np.testing.assert_allclose(share.isel(step=[0, -1]).values.T.reshape(-1, 3), [[0] * 3, [1] * 3], atol=1e-4)
+    # Two records, 600 updates apart, and a straight line between them.
+    np.testing.assert_allclose(updates_until(share, 0.25).values, 150, atol=0.1)
+    assert np.isinf(updates_until(share, 1.5).values).all()
+
+
+def test_every_line_of_a_comparison_reads_and_shares_its_labels_out():
+    for policy in ("tabular", "mlp"):
+        for data in ("population", "sampled"):
+            for name, line in lines(policy, data).items():
+                parsed = lab.Experiment.parse(line)
+                assert parsed.value("seeds") == 24 and parsed.value("policy") == policy, name
+    online = lab.Experiment.parse(lines("tabular", "sampled")["online"])
+    rounds = online.value("steps") / online.value("refresh")
+    given = lab.Experiment.parse(lines("tabular", "sampled")["dpo"]).value("comparisons")
+    assert rounds * online.value("comparisons") == given
+    with pytest.raises(ValueError, match="policy is 'loglinear' and data 'sampled'; policies are tabular, mlp"):
+        lines("loglinear", "sampled")
+
+
+def test_at_equal_kl_the_population_gives_all_of_the_gain_and_best_of_n_less():
+    small = lines("tabular", "population", seeds=2)
+    data = {name: lab.run(f"{line} prompts=2 responses=4") for name, line in small.items() if name in ("dpo", "ppo")}
+    found = at_equal_kl(data, [0.3])
+    assert set(found) == {"dpo", "ppo", "best_of_n"}
+    for name, each in found.items():
+        assert each.dims == ("seed", "level") and (each <= 1 + 1e-6).all(), name
+    assert (found["dpo"] > 0.97).all() and (found["best_of_n"] < found["dpo"]).all()

@@ -55,6 +55,13 @@ def test_the_line_begins_at_the_reference_and_stays_level_past_the_last_policy()
     np.testing.assert_allclose(worse.values, [[1.0, 1.0, 1.0]])
 
 
+def test_along_kl_a_reward_may_fall_and_stays_level_past_the_last():
+    found = metrics.along_kl(
+        swept([2.0, 0.5, 1.0]), swept([1.0, 2.0, 3.0]), [0, 0.25, 0.5, 1, 1.5, 7], over="beta", start=start(1.0)
+    )
+    np.testing.assert_allclose(found.values, [[1.0, 1.5, 2.0, 3.0, 2.0, 1.0]])
+
+
 def test_a_run_without_numbers_stays_without():
     found = metrics.reward_at_kl(
         swept([1.0, np.nan], [1.0, 2.0]), swept([1.0, 2.0], [1.0, 2.0]), [1.0], over="beta", start=start(0.0, 0.0)

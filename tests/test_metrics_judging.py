@@ -98,3 +98,15 @@ def test_ties_share_at_temperature_zero() -> None:
 def test_temperatures_that_are_none_are_refused(ds, given) -> None:
     with pytest.raises(ValueError, match="give finite numbers of at least 0"):
         metrics.tempered(ds["log_prob"], given)
+
+
+def test_the_order_of_the_axes_of_the_weights_changes_nothing(ds) -> None:
+    """Weights with an axis that the reward lacks, in front of the seeds or behind them."""
+    weight = ds["pair_weight"] * xr.DataArray([1.0, 2.0], dims="more")
+    front, behind = (
+        metrics.win_rate_against_chosen(ds["log_prob"], ds.assign(pair_weight=weight.transpose(*dims)))
+        for dims in (("more", "seed", "pair"), ("seed", "more", "pair"))
+    )
+    expected = metrics.win_rate_against_chosen(ds["log_prob"], ds)
+    for found in (front, behind):
+        xr.testing.assert_allclose(found.isel(more=1).transpose(*expected.dims), expected)

@@ -10,6 +10,7 @@ from lab.claims import (
     dynamics,
     exact_results,
     flex,
+    frontier,
     gradients,
     mitigations,
     objectives,
@@ -17,12 +18,14 @@ from lab.claims import (
     phases_data,
     predictors,
     pushes,
+    rlhf,
     scenarios,
     scoreboard,
     sft,
     three_properties,
     tuning,
     untested,
+    win_rates,
 )
 from lab.claims.claim import Claim
 
@@ -34,6 +37,7 @@ CLAIMS: dict[str, Claim] = {
         scenarios,
         flex,
         sft,
+        rlhf,
         untested,
         exact_results,
         causes,
@@ -46,6 +50,8 @@ CLAIMS: dict[str, Claim] = {
         pushes,
         predictors,
         scoreboard,
+        frontier,
+        win_rates,
     )
     for claim in module.CLAIMS
 }

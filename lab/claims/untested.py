@@ -8,22 +8,6 @@ NEEDS_MODEL = "It is about the quality of generated text, which ten enumerated r
 
 CLAIMS = (
     Claim(
-        "reward_model_is_balanced",
-        "A reward model's two gradients balance, so that it and PPO are more stable.",
-        section="3.4",
-        setting="derivation, on the rewards",
-        method="It needs a reward model and PPO, which no experiment line has yet.",
-        untested="not tested here",
-    ),
-    Claim(
-        "reward_model_is_steadier",
-        "Over epochs a reward model's accuracy is steadier than that of DPO's implicit reward.",
-        section="4.4",
-        setting="language model",
-        method="It needs a reward model and held-out pairs, which no experiment line has yet.",
-        untested="not tested here",
-    ),
-    Claim(
         "on_policy_pairs_win_at_math",
         "At math, pairs from the model itself beat pairs with an off-policy chosen response.",
         section="4.2",

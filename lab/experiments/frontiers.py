@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REWARDS = ("reward", "learned_reward")
 BETAS = "0.02,0.05,0.1,0.2,0.3,0.4,0.5,0.65,0.8,1.2,2,5,20"
 DRAWS = (1, 2, 4, 8, 16, 32, 64, 128)
-EXACT_BETAS = np.geomspace(5e-3, 50, 240)
+EXACT_BETAS = tuple(np.geomspace(5e-3, 50, 240).tolist())
 COMPARISONS, ROUNDS = 32, 4
 # policy: its optimiser, updates and stride
 TRAININGS = {"tabular": ("adam lr=0.05", 1000, 50), "mlp": ("adam lr=1e-3", 500, 25)}
@@ -87,6 +87,29 @@ def at_equal_kl(data: Mapping[str, xr.Dataset], levels: Sequence[float]) -> dict
     return {name: each.transpose("seed", "level") for name, each in found.items()}
 
 
+def share_over_steps(ds: xr.Dataset, beta: float) -> xr.DataArray:
+    """Compute at every step the share of what the exact optimum of a beta gains, [..., step].
+
+    Args:
+        ds: A record with a true reward and no axis beta.
+        beta: That of the optimum.
+    """
+    reward = mean_over_prompts(ds)["reward"]
+    best = mean_over_prompts(optimal_policies(ds, [beta]))["reward"].isel(beta=0, drop=True)
+    return metrics.share_of_gain(reward, best, reward.isel(step=0, drop=True))
+
+
+def updates_until(share: xr.DataArray, goal: float) -> xr.DataArray:
+    """Count the updates until a share is first reached, [...]; infinite where it never is.
+
+    Args:
+        share: One of `share_over_steps`.
+        goal: The share.
+    """
+    steps = share["step"].astype(float).broadcast_like(share)
+    return metrics.when_reached(steps, share, [goal]).isel(level=0, drop=True).fillna(np.inf)
+
+
 def mean_over_prompts(ds: xr.Dataset) -> dict[str, xr.DataArray]:
     """Return the true reward and the KL from the reference, means over prompts, of a record or of exact policies."""
     return {
@@ -123,7 +146,7 @@ def optimal_policies(ds: xr.Dataset, betas: Sequence[float], *, by: str = "rewar
     Raises:
         ValueError: If the record has no such reward, an axis of its world is called beta, or a beta is not above 0.
     """
-    values = torch.as_tensor(np.asarray(betas, np.float64))
+    values = torch.tensor(list(map(float, betas)), dtype=torch.float64)
     return _policies(ds, by, "beta", values, lambda reference, reward: optimum(reference, reward, values).log_prob)
 
 
@@ -141,7 +164,7 @@ def best_of_n_policies(ds: xr.Dataset, draws: Sequence[float], *, by: str = "rew
     Raises:
         ValueError: If the record has no such reward, or an N is below 1.
     """
-    values = torch.as_tensor(np.asarray(draws, np.float64))
+    values = torch.tensor(list(map(float, draws)), dtype=torch.float64)
     return _policies(ds, by, "draws", values, lambda reference, reward: best_of_n(reference, reward, values))
 
 

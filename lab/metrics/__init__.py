@@ -4,7 +4,7 @@ from lab.metrics.agreement import COUPLES, calibration_error, couple_accuracy, c
 from lab.metrics.beta import flow_margin, leader, leading_beta
 from lab.metrics.divergences import divergence
 from lab.metrics.falls import fall_from_peak, fall_from_start, falls
-from lab.metrics.frontiers import past_peak, reward_at_kl, share_of_gain
+from lab.metrics.frontiers import along_kl, past_peak, reward_at_kl, share_of_gain
 from lab.metrics.fronts import front_frequency, least_kl, non_dominated
 from lab.metrics.gainers import gainers, growth_rank_correlation, mass_gain
 from lab.metrics.gradients import (
@@ -13,6 +13,7 @@ from lab.metrics.gradients import (
     log_gradient_ratio,
     pair_gradient_log_magnitude,
 )
+from lab.metrics.judges import counted, judge_agreement, judged_win_rate, rank_correlation
 from lab.metrics.judging import tempered, win_rate, win_rate_against_chosen
 from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, largest_unseen_rise, step_change, unseen_change
@@ -56,6 +57,7 @@ __all__ = [
     "KINDS",
     "MOVERS",
     "accuracy",
+    "along_kl",
     "below_peak",
     "calibration_error",
     "chosen_implicit_reward",
@@ -63,6 +65,7 @@ __all__ = [
     "chosen_log_ratio",
     "chosen_per_rejected_nat",
     "chosen_prob",
+    "counted",
     "divergence",
     "couple_accuracy",
     "couple_mask",
@@ -81,6 +84,8 @@ __all__ = [
     "growth_rank_correlation",
     "implicit_rewards",
     "interference",
+    "judge_agreement",
+    "judged_win_rate",
     "kl_from_reference",
     "largest_unseen_rise",
     "leader",
@@ -103,6 +108,7 @@ __all__ = [
     "past_peak",
     "patience_stop",
     "prob",
+    "rank_correlation",
     "reference_chosen_log_prob",
     "reference_rejected_log_prob",
     "rejected_implicit_reward",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -33,22 +33,43 @@ def reward_at_kl(
 
     Source: own derivation; tests/test_metrics_frontiers.py holds it to mixtures that are drawn out.
     """
-    wanted = np.asarray(levels, np.float64)
-    if wanted.ndim != 1 or not np.isfinite(wanted).all() or (wanted < 0).any():
-        raise ValueError(f"levels are {wanted.tolist()}; give finite KLs of at least 0, in nats")
-    if over not in kl.dims:
-        raise ValueError(f"over is '{over}' and kl has dimensions {list(kl.dims)}; give one of them")
-    found = xr.apply_ufunc(
-        lambda x, y, first: _hull(x, y, float(first), wanted),
-        kl,
-        reward,
-        start,
-        input_core_dims=[[over], [over], []],
-        output_core_dims=[["level"]],
-        vectorize=True,
-    ).assign_coords(level=wanted)
-    found["level"].attrs |= {"long_name": "KL from the reference", "units": "nats"}
-    return label(found, "reward_at_kl", "expected true reward", "1")
+    wanted = _levels(kl, levels, over)
+
+    def read(x: np.ndarray, y: np.ndarray, first: np.ndarray) -> np.ndarray:
+        return _hull(x, y, float(first), wanted)
+
+    return _at_levels(read, (kl, reward, start), over, wanted)
+
+
+def along_kl(
+    kl: xr.DataArray, reward: xr.DataArray, levels: Sequence[float], *, over: str, start: xr.DataArray
+) -> xr.DataArray:
+    """Read a reward of a sweep along growing KL, where it may fall again.
+
+    Linear between neighbours, the reference at KL 0 among them; level past the last one
+
+    Args:
+        kl: KL(π ‖ π_ref) of each policy, [..., over] in nats, in any order.
+        reward: A reward of it, dimensions of `kl`.
+        levels: KL at which it is read, each at least 0, nats.
+        over: The swept dimension, such as "beta".
+        start: That reward of the reference, [...] without `over`.
+
+    Returns:
+        [..., level] in the unit of the reward.
+
+    Raises:
+        ValueError: If a level is negative or not finite, or `over` is no dimension.
+
+    Source: definition; tests/test_metrics_frontiers.py.
+    """
+    wanted = _levels(kl, levels, over)
+
+    def read(x: np.ndarray, y: np.ndarray, first: np.ndarray) -> np.ndarray:
+        order = np.argsort(x, kind="stable")
+        return np.interp(wanted, np.append(0.0, x[order]), np.append(first, y[order]))
+
+    return _at_levels(read, (kl, reward, start), over, wanted)
 
 
 def share_of_gain(reward: xr.DataArray, best: xr.DataArray, start: xr.DataArray) -> xr.DataArray:
@@ -101,6 +122,31 @@ def past_peak(kl: xr.DataArray, reward: xr.DataArray, *, over: str) -> xr.Datase
             ),
         }
     )
+
+
+def _levels(kl: xr.DataArray, levels: Sequence[float], over: str) -> np.ndarray:
+    """Check where a sweep is to be read."""
+    wanted = np.asarray(levels, np.float64)
+    if wanted.ndim != 1 or not np.isfinite(wanted).all() or (wanted < 0).any():
+        raise ValueError(f"levels are {wanted.tolist()}; give finite KLs of at least 0, in nats")
+    if over not in kl.dims:
+        raise ValueError(f"over is '{over}' and kl has dimensions {list(kl.dims)}; give one of them")
+    return wanted
+
+
+def _at_levels(
+    read: Callable[..., np.ndarray], arrays: Sequence[xr.DataArray], over: str, levels: np.ndarray
+) -> xr.DataArray:
+    """Read every run at the levels; `read` gets the sweep of one run."""
+    found = xr.apply_ufunc(
+        read,
+        *arrays,
+        input_core_dims=[[over] if over in each.dims else [] for each in arrays],
+        output_core_dims=[["level"]],
+        vectorize=True,
+    ).assign_coords(level=levels)
+    found["level"].attrs |= {"long_name": "KL from the reference", "units": "nats"}
+    return label(found, "reward_at_kl", "expected reward", "1")
 
 
 def _hull(kl: np.ndarray, reward: np.ndarray, start: float, levels: np.ndarray) -> np.ndarray:

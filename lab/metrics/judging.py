@@ -87,8 +87,8 @@ def win_rate_against_chosen(log_prob: xr.DataArray, ds: xr.Dataset) -> xr.DataAr
     prompts, chosen = ds["pair_prompt"].values, ds["chosen"].values
     shape = xr.zeros_like(ds["reward"] * weight.sum("pair")).transpose(..., "prompt", "response")
     share = np.zeros(shape.shape)
-    rows = weight.transpose(..., "pair").values
-    rows = np.broadcast_to(rows, (*shape.shape[:-2], rows.shape[-1]))
+    runs = shape.isel(prompt=0, response=0, drop=True)
+    rows = weight.broadcast_like(runs).transpose(*runs.dims, "pair").values
     for pair, place in enumerate(zip(prompts, chosen, strict=True)):
         share[(..., *place)] += rows[..., pair]
     with np.errstate(divide="ignore"):
