@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MESSAGE = (
-    f"DPO is on the frontier only with all the data: with {COMPARISONS} comparisons a prompt it gets as far as PPO on "
-    "a learned reward, and PPO on the true reward leaves both behind"
+    f"DPO is on the frontier only with all the data: with {COMPARISONS} comparisons a prompt it is level with PPO, and "
+    "PPO on the true reward leaves both behind"
 )
 PLAIN = "Expected reward against KL from the reference, of every method, with all the data and with a sample"
 POLICIES = {"tabular": "table", "mlp": "network"}

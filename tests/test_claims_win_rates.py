@@ -79,11 +79,14 @@ def test_new_prompts_are_the_last_ones() -> None:
     assert together(win_rates.new_prompts_drawn_for({**data, "dpo": on_new})) == "no"
 
 
-def test_judges_are_told_apart_by_the_kind_of_their_errors(runs) -> None:
-    """Over many policies a judge with errors of its own ranks worse; where all rank alike there is nothing to gain."""
-    spread = np.linspace(0, 1, 12)
-    betas = xr.DataArray(spread, dims="beta", coords={"beta": spread})
+def test_a_ranking_that_no_error_of_a_judge_can_turn_denies_that_repeated_errors_spoil_it(runs) -> None:
+    """Policies between the best response and the worst are far apart; those that tilt to noise lie close together."""
+    spread = np.linspace(-1, 1, 12)
+    along = xr.DataArray(spread, dims="beta", coords={"beta": spread})
     ds = runs["dpo"].isel(beta=0, drop=True)
-    data = {"dpo": sharp(ds.assign(log_prob=ds["log_prob"].expand_dims(beta=spread)), 3 * betas)}
-    asked = win_rates.judges(data)
-    assert asked[1].value > 0.95 and asked[0].value == pytest.approx(asked[1].value - asked[2].value, abs=0.1)
+    many = ds.assign(log_prob=ds["log_prob"].expand_dims(beta=spread))
+    assert together(win_rates.judges({"dpo": sharp(many, 3 * along)})) == "no"
+    draws = np.random.default_rng(0).standard_normal((12, *ds["reward"].shape))
+    noise = xr.DataArray(draws, dims=("beta", *ds["reward"].dims), coords={"beta": spread})
+    found = win_rates.judges({"dpo": sharp(many.assign(noise=noise), 2.0, "noise")})
+    assert together(found) == "yes" and found[0].value == pytest.approx(found[1].value - found[2].value, abs=0.1)

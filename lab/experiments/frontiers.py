@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from lab import metrics
-from lab.optima import best_of_n, optimum
 
 if TYPE_CHECKING:
+    import torch
     import xarray as xr
 
 REWARDS = ("reward", "learned_reward")
@@ -146,6 +145,11 @@ def optimal_policies(ds: xr.Dataset, betas: Sequence[float], *, by: str = "rewar
     Raises:
         ValueError: If the record has no such reward, an axis of its world is called beta, or a beta is not above 0.
     """
+    # Figures name their lines from here, and naming a line must not wait for torch.
+    import torch
+
+    from lab.optima import optimum
+
     values = torch.tensor(list(map(float, betas)), dtype=torch.float64)
     return _policies(ds, by, "beta", values, lambda reference, reward: optimum(reference, reward, values).log_prob)
 
@@ -164,11 +168,17 @@ def best_of_n_policies(ds: xr.Dataset, draws: Sequence[float], *, by: str = "rew
     Raises:
         ValueError: If the record has no such reward, or an N is below 1.
     """
+    import torch
+
+    from lab.optima import best_of_n
+
     values = torch.tensor(list(map(float, draws)), dtype=torch.float64)
     return _policies(ds, by, "draws", values, lambda reference, reward: best_of_n(reference, reward, values))
 
 
 def _policies(ds: xr.Dataset, by: str, name: str, values: torch.Tensor, compute) -> xr.Dataset:  # type: ignore[no-untyped-def]
+    import torch
+
     if by not in REWARDS or by not in ds:
         there = [word for word in REWARDS if word in ds]
         raise ValueError(
