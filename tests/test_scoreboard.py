@@ -11,8 +11,8 @@ import torch
 import lab
 from lab import metrics, properties
 from lab.experiments.experiment import Experiment
+from lab.experiments.losses import CATALOGUE
 from lab.experiments.running import build
-from lab.experiments.vocabulary import WORDS
 from lab.objectives.base import PairLogProbs
 from lab.scoreboard.entries import ENTRIES, FAMILIES, Entry
 from lab.scoreboard.measuring import END, QUANTITIES, measure, scores
@@ -53,8 +53,8 @@ def pushes(entry: Entry, rise: float, falls: np.ndarray):
 # --- rows ---------------------------------------------------------------------------------------------------------
 
 
-def test_every_word_for_an_objective_has_a_row():
-    assert {entry.words.split()[0] for entry in ENTRIES} == set(WORDS["objective"].choices)
+def test_every_objective_of_preference_pairs_has_a_row():
+    assert {entry.words.split()[0] for entry in ENTRIES} == set(CATALOGUE)
     assert len({entry.name for entry in ENTRIES}) == len({entry.label for entry in ENTRIES}) == len(ENTRIES)
     assert [entry.family for entry in ENTRIES] == sorted((e.family for e in ENTRIES), key=FAMILIES.index)
 
