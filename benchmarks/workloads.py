@@ -70,9 +70,9 @@ WORKLOADS = (
     Workload("table_1", f"{TABLE} seeds=1", 0.020, _line(f"{TABLE} seeds=1")),
     Workload("table_1024", f"{TABLE} seeds=1024", 1.0, _line(f"{TABLE} seeds=1024")),
     Workload("mlp_24", f"{NETWORK} seeds=24, every gradient recorded", 1.5, _line(f"{NETWORK} seeds=24")),
-    Workload("figures_quick", "python -m figures --quick, empty cache", 60.0,
+    Workload("figures_quick", "python -m figures --quick, empty cache", 400.0,
              _process("-m", "figures", "--quick", "--force", "--out", "{tmp}/out", fresh_cache=True), long=True),
-    Workload("figures", "python -m figures, empty cache", 300.0,
+    Workload("figures", "python -m figures, empty cache", 1200.0,
              _process("-m", "figures", "--force", "--out", "{tmp}/out", fresh_cache=True), long=True),
     Workload("test", "python -m pytest -n 2", 300.0, _process("-m", "pytest", "-n", "2", "-q"), long=True),
 )  # fmt: skip
