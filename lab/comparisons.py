@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lab.preferences import Preferences
-from lab.randomness import COMPARISONS, per_seed
+from lab.randomness import COMPARISONS, draw_cells, per_seed
 
 
 def bradley_terry(reward: Tensor) -> Tensor:
@@ -188,7 +188,7 @@ def _joint(log_prob: Tensor) -> Tensor:
 def _count(couples: Tensor, wins: Tensor, uniform: Tensor) -> Tensor:
     """Draw couples and labels by uniform numbers and count who won, [run, prompt, i, j]."""
     responses, repeats = couples.shape[-1], uniform.shape[2] - 1
-    cell = _inverse(couples.flatten(2), uniform[:, :, 0])
+    cell = draw_cells(couples.flatten(2), uniform[:, :, 0])
     win = (uniform[:, :, 1:] < wins.flatten(2).gather(-1, cell)[:, :, None]).sum(2)  # [run, prompt, comparison]
     mirrored = cell % responses * responses + cell // responses
     counts = torch.zeros_like(couples).flatten(2)
@@ -206,15 +206,6 @@ def _prompt_share(weight: Tensor | None, prompts: int) -> Tensor:
     if share.shape != (prompts,) or not bool((share >= 0).all()) or float(share.sum()) <= 0:
         raise ValueError(f"prompt_weight is {share.tolist()}; give {prompts} numbers >= 0, not all 0")
     return share / share.sum()
-
-
-def _inverse(probability: Tensor, uniform: Tensor) -> Tensor:
-    """Draw cells by the inverse of their cumulative probability, [run, prompt, comparison]."""
-    ladder = probability.cumsum(-1)
-    # Rounding may leave the last step below 1: scaled, and never beyond the last cell of any probability.
-    cell = torch.searchsorted(ladder, (uniform * ladder[..., -1:]).contiguous(), right=True)
-    last = (probability > 0).long().cumsum(-1).argmax(-1, keepdim=True)
-    return torch.minimum(cell, last)
 
 
 def _pairs(table: Tensor) -> Preferences:

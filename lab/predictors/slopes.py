@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lab.gradients import log_prob_change, logit_gradient, pick_pairs, weight_table
-from lab.objectives import Objective, PairLogProbs
+from lab.objectives import Objective
+from lab.objectives.view import PairView
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.preferences import Preferences
@@ -181,12 +182,7 @@ def _pushes(log_prob: Tensor, objective: Objective, problem: Problem) -> tuple[T
             f"{type(objective).__name__} reads {' and '.join(sorted(objective.needs))} besides its pairs, which the "
             "predictors do not provide; give an objective of pairs' log-probabilities, such as DPO"
         )
-    flat = problem.preferences.flat(problem.responses).to(log_prob.device)
-    chosen, rejected = pick_pairs(log_prob.flatten(1), flat)
-    lengths: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
-    if problem.lengths is not None:
-        lengths = pick_pairs(problem.lengths.flatten().to(log_prob), flat)
-    pairs = PairLogProbs(chosen, rejected, chosen, rejected, chosen_length=lengths[0], rejected_length=lengths[1])
+    table = log_prob.flatten(1)  # at step 0 the policy is its own reference
+    first, second = objective.response_weights(PairView.of(problem, objective.needs, table)(table))
     weight = problem.preferences.weight.to(log_prob)
-    first, second = objective.response_weights(pairs)
     return first * weight, second * weight

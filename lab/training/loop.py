@@ -23,9 +23,7 @@ from lab.policies import Policy
 from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.online import OnlineWeights
-from lab.training.recording import Record, blank_tape, first_broken
-
-CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
+from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from lab.comparisons import Online
 from lab.problems import Problem
-from lab.randomness import ROLLOUTS, generator
+from lab.randomness import ROLLOUTS, uniforms
 
 
 class OnlineWeights:
@@ -22,7 +20,8 @@ class OnlineWeights:
 
     def __init__(self, problem: Problem, online: Online) -> None:
         self.online = online
-        self.uniforms = self._uniforms(problem) if online.comparisons else None
+        shape = (online.comparisons, problem.prompts, 1 + online.repeats)
+        self.uniforms = uniforms(problem.seeds, ROLLOUTS, *shape) if online.comparisons else None
         self.weights: Tensor | None = None
 
     def at(self, step: int, log_prob: Tensor) -> Tensor:
@@ -33,15 +32,7 @@ class OnlineWeights:
             log_prob: log pi as it stands, [run, prompt, response].
         """
         if self.weights is None or step % self.online.refresh == 0:
-            uniform = None if self.uniforms is None else next(self.uniforms)
+            uniform = None if self.uniforms is None else next(self.uniforms).movedim(1, -1)
             drawn = self.online.draw(log_prob, uniform)
             self.weights = torch.cat((drawn, drawn), -1)
         return self.weights
-
-    def _uniforms(self, problem: Problem) -> Iterator[Tensor]:
-        """Yield the numbers of draw after draw; a run's depend on its seed alone."""
-        generators = {seed: generator(seed, ROLLOUTS) for seed in dict.fromkeys(problem.seeds)}
-        shape = (self.online.comparisons, problem.prompts, 1 + self.online.repeats)
-        while True:
-            drawn = {seed: torch.rand(*shape, generator=g, dtype=torch.float64) for seed, g in generators.items()}
-            yield torch.stack([drawn[seed] for seed in problem.seeds]).movedim(1, -1)

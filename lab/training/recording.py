@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 KEPT = ("gradients", "predictions", "parameters")
+CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
 
 
 class NonFiniteError(FloatingPointError):

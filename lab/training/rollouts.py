@@ -13,10 +13,8 @@ from lab.gradients import logit_gradient, pick_pairs
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
-from lab.randomness import ROLLOUTS, generator
-from lab.training.recording import Record, blank_tape, first_broken
-
-CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity
+from lab.randomness import ROLLOUTS, draw_cells, uniforms
+from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class RolloutChunk:
         tape = blank_tape(
             Record(record.every, self._kept(record)), len(rows), reference.flatten(1), state, logits_only=True
         )
-        draws = self._draws() if self.method.samples else None
+        shape = (self.problem.prompts, self.method.samples)
+        draws = uniforms(self.problem.seeds, ROLLOUTS, *shape) if self.method.samples else None
         asked = self._asked().to(reference.device)
         by_log_prob = torch.zeros_like(reference)
         row = 0
@@ -114,20 +113,10 @@ class RolloutChunk:
         """Keep the parameters if asked; gradients of two terms and predictions are those of pairs."""
         return tuple(word for word in record.keep if word == "parameters")
 
-    def _draws(self):  # type: ignore[no-untyped-def]
-        """Yield uniform numbers of batch after batch, [run, prompt, sample]; a run's depend on its seed alone."""
-        generators = {seed: generator(seed, ROLLOUTS) for seed in dict.fromkeys(self.problem.seeds)}
-        shape = (self.problem.prompts, self.method.samples)
-        while True:
-            drawn = {seed: torch.rand(*shape, generator=g, dtype=torch.float64) for seed, g in generators.items()}
-            yield torch.stack([drawn[seed] for seed in self.problem.seeds])
-
     @staticmethod
     def _share(log_prob: Tensor, uniform: Tensor) -> Tensor:
         """Draw responses by their cumulative probability; return each one's share, [run, prompt, response]."""
-        ladder = log_prob.double().exp().cumsum(-1)
-        cell = torch.searchsorted(ladder, uniform.to(ladder) * ladder[..., -1:], right=True)
-        cell = cell.clamp(max=log_prob.shape[-1] - 1)
+        cell = draw_cells(log_prob.double().exp(), uniform.to(log_prob.device))
         share = torch.zeros_like(log_prob)
         return share.scatter_add_(-1, cell, torch.full_like(cell, 1.0, dtype=share.dtype)) / uniform.shape[-1]
 
