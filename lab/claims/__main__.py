@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,8 +17,9 @@ from lab.claims.claim import Claim
 from lab.claims.judging import Judgement
 from lab.claims.registry import CLAIMS, choose
 from lab.claims.report import markdown, paragraph, read_verdicts
-from lab.claims.running import judge_all, lines_to_run, run_lines, work
+from lab.claims.running import judge_all, lines_to_run
 from lab.claims.writing import bold
+from lab.cli.bars import run_then
 from lab.cli.errors import Failure, Interrupted, Mistake
 from lab.cli.placing import put_in_place, see_that_it_can_be_written
 from lab.cli.report import console, write_in_any_encoding
@@ -71,22 +71,9 @@ def main(names: tuple[str, ...], listed: bool, check: bool, jobs: int | None) ->
 
 def _judge(claims: list[Claim], jobs: int) -> list[Judgement]:
     """Run what is missing and judge, with a bar where there is a terminal."""
-    missing = lines_to_run(claims)
-    err = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
+    return run_then(
+        lines_to_run(claims), jobs, f"{len(claims)} claims", len(claims), lambda done: judge_all(claims, finished=done)
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        if missing:
-            if not err.is_terminal:
-                click.echo(f"{len(missing)} experiments to run", err=True)
-            task = bar.add_task(f"{len(missing)} experiments", total=sum(map(work, missing)))
-            run_lines(missing, jobs=jobs, finished=lambda line: bar.advance(task, work(line)))
-        task = bar.add_task(f"{len(claims)} claims", total=len(claims))
-        return judge_all(claims, finished=lambda _: bar.advance(task))
 
 
 def _list(claims: list[Claim], committed: dict[str, str], terminal: Console) -> None:

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 
 def lines_to_run(claims: Sequence[Claim]) -> list[str]:
     """List the experiment lines of the claims that are not in the cache, the longest first."""
-    lines = dict.fromkeys(line for claim in claims for line in claim.all_lines)
-    return sorted((line for line in lines if not cached_path(line).exists()), key=work, reverse=True)
+    return missing([line for claim in claims for line in claim.all_lines])
+
+
+def missing(lines: Sequence[str]) -> list[str]:
+    """List the experiment lines that are not in the cache, each once, the longest first."""
+    return sorted((line for line in dict.fromkeys(lines) if not cached_path(line).exists()), key=work, reverse=True)
 
 
 def work(line: str) -> float:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import lab
-from lab.claims.running import run_lines, work
+from lab.claims.running import missing
+from lab.cli.bars import run_then
 from lab.cli.errors import Failure, Interrupted
 from lab.cli.placing import put_in_place, see_that_it_can_be_written
 from lab.cli.report import write_in_any_encoding
-from lab.experiments.cached import cached_path, cached_run
+from lab.experiments.cached import cached_run
 from lab.scoreboard.entries import ENTRIES
 from lab.scoreboard.measuring import scores
 from lab.scoreboard.report import markdown, read_glance
@@ -69,22 +68,9 @@ def main(check: bool, jobs: int | None, out: Path | None) -> None:
 def _scores(jobs: int) -> pd.DataFrame:
     """Run what is missing, the longest first, and score; with a bar where there is a terminal."""
     lines = list(dict.fromkeys(setting.line(entry) for setting in SETTINGS for entry in ENTRIES))
-    missing = sorted((line for line in lines if not cached_path(line).exists()), key=work, reverse=True)
-    err = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
+    return run_then(
+        missing(lines), jobs, f"{len(lines)} records", len(lines), lambda done: scores(cached_run, finished=done)
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
-        if missing:
-            if not err.is_terminal:
-                click.echo(f"{len(missing)} experiments to run", err=True)
-            task = bar.add_task(f"{len(missing)} experiments", total=sum(map(work, missing)))
-            run_lines(missing, jobs=jobs, finished=lambda line: bar.advance(task, work(line)))
-        task = bar.add_task(f"{len(lines)} records", total=len(lines))
-        return scores(cached_run, finished=lambda _: bar.advance(task))
 
 
 def _compare(now: dict[tuple[str, str], str], committed: dict[tuple[str, str], str], took: str) -> None:
