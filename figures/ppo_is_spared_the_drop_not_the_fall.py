@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.layouts.methods import METHODS
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots, properties
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SCENARIOS = {"s1": "s1: both on-policy", "s2": "s2: chosen off", "s3": "s3: rejected off", "s4": "s4: both off"}
-PPO = plots.Role("PPO", "#A8480A", "dashed")
 KL = (0.05, *np.round(np.arange(0.1, 3.01, 0.1), 2))
 HALF = 0.5  # of the seeds have to get to a KL for a point there
 PLAIN = "DPO and PPO on a learned reward in the four scenarios, over the steps and at equal KL"
@@ -77,7 +77,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
 
 
 def _roles() -> dict[str, plots.Role]:
-    return {"dpo": plots.role("dpo"), "ppo": PPO}
+    return {name: METHODS[name] for name in ("dpo", "ppo")}
 
 
 def _over_kl(values: xr.DataArray, ds: xr.Dataset) -> plots.Summary:

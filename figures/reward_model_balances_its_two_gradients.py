@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.layouts.methods import METHODS
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots
 
@@ -20,7 +21,6 @@ SPACES = {
     "parameter": "Parameters",
 }
 WORLDS = {"s1": "labels that agree", "open": "labels that conflict"}
-MODEL = plots.Role("reward model", "#A8480A", "dashed")
 BALANCED, APART = 0.1, 1.0  # powers of ten
 PLAIN = "The rejected over the chosen term's gradient, of DPO and of a reward model, in four spaces"
 MESSAGE = "In the network a reward model's two gradients balance and DPO's do not, unless labels conflict"
@@ -39,7 +39,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
                 shown[world, space, role.label] = plots.over_seeds(ratio.sel(space=space, drop=True))
     largest = {key: float(np.abs(summary.median).max()) for key, summary in shown.items()}
     last = {key: float(np.abs(summary.median[-1])) for key, summary in shown.items()}
-    model, dpo = MODEL.label, plots.role("dpo").label
+    model, dpo = METHODS["rm"].label, METHODS["dpo"].label
     holds = (
         all(largest["s1", space, model] < BALANCED for space in ("log_probability", "logit", "parameter"))
         and largest["s1", "log_probability", dpo] < BALANCED
@@ -85,7 +85,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
 
 
 def _roles() -> dict[str, plots.Role]:
-    return {"dpo": plots.role("dpo"), "rm": MODEL}
+    return {name: METHODS[name] for name in ("dpo", "rm")}
 
 
 def _told(largest: list[float], last: list[float]) -> str:

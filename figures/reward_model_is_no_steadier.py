@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from figures.layouts.methods import METHODS
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots
 
@@ -23,7 +24,6 @@ POLICIES = {
     "mlp": ("MLP: couples never compared", "not compared"),
     "loglinear": ("Log-linear: new prompts", "new prompts"),
 }
-MODEL = plots.Role("reward model", "#A8480A", "dashed")
 SLOWED = plots.Role("reward model, β × the rate", "#111111", "dotted", width=1.3)
 STEADY = 0.01  # a difference in accuracy that counts
 PLAIN = "Held-out accuracy and calibration of a reward model and of DPO's implicit reward, over the steps"
@@ -111,7 +111,7 @@ def _cells() -> list:
 
 
 def _roles(policy: str) -> dict[str, plots.Role]:
-    roles = {"dpo": plots.role("dpo"), "rm": MODEL}
+    roles = {name: METHODS[name] for name in ("dpo", "rm")}
     return roles | {"slowed": SLOWED} if policy == "loglinear" else roles
 
 
