@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lab.objectives.base import check_hyper
+from lab.objectives.supervised import log1mexp
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ def best_of_n(reference_log_prob: Tensor, reward: Tensor, draws: Tensor) -> Tens
     )  # [run, prompt, response]
     upto = torch.logaddexp(group, below)
     # Near 1 the mass is 1 minus the rest: its rounding would be raised to the N-th power.
-    upto = torch.where(upto > -log(2), log1m_exp(above), upto)
+    upto = torch.where(upto > -log(2), log1mexp(above), upto)
     upto, group = upto[:, None], group[:, None]
     # F^N - G^N = F^N (1 - (G / F)^N), exact where G / F is near 0 and near 1.
-    worse = log1m_exp((group - upto).clamp(max=0))  # log(G / F)
+    worse = log1mexp((group - upto).clamp(max=0))  # log(G / F)
     log_prob = count * upto + torch.log(-torch.expm1(count * worse)) + (reference_log_prob[:, None] - group)
     return torch.where(group.isneginf(), -inf, log_prob)
 
@@ -125,12 +126,6 @@ def reward_and_kl(log_prob: Tensor, reference_log_prob: Tensor, reward: Tensor) 
     prob = log_prob.exp()
     ratio = (log_prob - reference_log_prob).masked_fill(prob == 0, 0.0)
     return (prob * reward).sum(-1), (prob * ratio).sum(-1)
-
-
-def log1m_exp(x: Tensor) -> Tensor:
-    """Return log(1 - exp(x)) for x <= 0, exact at both ends."""
-    small = x > -log(2)
-    return torch.where(small, torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(x.masked_fill(small, -1.0))))
 
 
 def _check(reference_log_prob: Tensor, reward: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,7 +54,7 @@ class ScoreChunk:
         flat = pairs.flat(self.problem.responses).to(state.device)
         score, passed = self.policy.forward(state)
         shape = score.shape[1:]
-        even = torch.full_like(score, -torch.log(torch.tensor(float(shape[1]), dtype=torch.float64)).item())
+        even = torch.full_like(score, -math.log(shape[1]))
         kept = Record(record.every, tuple(word for word in record.keep if word != "predictions"))
         tape = blank_tape(kept, len(rows), even.flatten(1), state, logits_only=self.policy.parameters_are_logits)
         row = 0
