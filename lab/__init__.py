@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import lab.plots as plots
     import lab.properties as properties
     import lab.theory as theory
+    from lab.course.showing import show
     from lab.estimators import GRPO, PPO, REINFORCE, RLOO, ExpectedReward, PolicyGradient
     from lab.experiments.experiment import Experiment
     from lab.experiments.picture import picture
@@ -149,6 +150,7 @@ _HOMES: dict[str, str | None] = {
     "run": "lab.experiments.running",
     "save": "lab.trajectory",
     "sheets": "lab.experiments.sheets",
+    "show": "lab.course.showing",
     "theory": None,
     "train": "lab.training",
 }
@@ -226,6 +228,7 @@ __all__ = [
     "run",
     "save",
     "sheets",
+    "show",
     "theory",
     "train",
 ]

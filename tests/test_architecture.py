@@ -36,7 +36,7 @@ COMPUTE = (
 )
 RECORD = ("trajectory", "metrics", "intervals", "properties")
 SHOW = ("plots", "explorer")
-DESK = ("experiments", "store", "scoreboard", "claims", "peers", "doctor", "cli", "__main__")
+DESK = ("experiments", "store", "scoreboard", "claims", "peers", "course", "doctor", "cli", "__main__")
 
 SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),
