@@ -14,6 +14,8 @@ from lab.course.exercise import Exercise, Mistake
 from lab.course.judging import judged
 
 _hints_given: dict[str, int] = {}
+_hidden: list[str] = []
+HIDDEN = "Hints and solutions are hidden in this notebook."
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def check(id: str, answer: Callable[..., Any]) -> None:
         print(f"– {id} is not written yet.")
     else:
         print(f"✗ {id} {exercise.title}: {found.reason}")
-        print(f"  hint({id!r}) gives a hint.")
+        if not _hidden:
+            print(f"  hint({id!r}) gives a hint.")
 
 
 def verdict(exercise: Exercise, answer: Any) -> Verdict:
@@ -85,6 +88,9 @@ def hint(id: str) -> None:
         ValueError: There is no such exercise.
     """
     exercise = find(id)
+    if _hidden:
+        print(HIDDEN)
+        return
     place = min(_hints_given.get(id, 0), len(exercise.hints) - 1)
     _hints_given[id] = place + 1
     print(f"{id}, hint {place + 1} of {len(exercise.hints)}: {exercise.hints[place]}")
@@ -101,7 +107,8 @@ def solution(id: str) -> None:
     Raises:
         ValueError: There is no such exercise.
     """
-    print(inspect.getsource(find(id).solution).rstrip())
+    exercise = find(id)
+    print(HIDDEN if _hidden else inspect.getsource(exercise.solution).rstrip())
 
 
 def reference(id: str) -> Callable[..., Any]:
@@ -117,6 +124,11 @@ def reference(id: str) -> Callable[..., Any]:
         ValueError: There is no such exercise.
     """
     return find(id).solution
+
+
+def hide_hints() -> None:
+    """Refuse hints and solutions from here on: what a notebook built with --hide-hints calls first."""
+    _hidden.append("hidden")
 
 
 def find(id: str) -> Exercise:
