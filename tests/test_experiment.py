@@ -145,7 +145,7 @@ LINE_ERRORS = {
     "": "The experiment line is empty. Write for example 'mlp s1 dpo",
     " \t": "The experiment line is empty.",
     "mlp s1 dpoo adam lr=1 steps=5": "'dpoo' is not a word of the experiment line. Did you mean dpo? "
-    f"Valid words: policy: tabular, loglinear, mlp; scenario: s1, s2, s3, s4, open; objective: {LOSSES}; "
+    f"Valid words: policy: tabular, loglinear, mlp; scenario: s1, s2, s3, s4, open, own; objective: {LOSSES}; "
     "optimizer: sgd, momentum, adam; keys: beta=,",
     "MLP": "'MLP' is not a word of the experiment line. Did you mean mlp?",
     "zzzz": "'zzzz' is not a word of the experiment line. Valid words: policy: tabular",
@@ -324,6 +324,7 @@ def _numbers(word: Word) -> st.SearchStrategy[float] | st.SearchStrategy[int]:
     )
 
 
+OWN = ("compare", "start")
 FIXED = ("pairs", "roles", "on", "off", "spread", "overlap", "chosen_length", "rejected_length")
 
 
@@ -340,11 +341,20 @@ def experiments(draw: st.DrawFn) -> Experiment:
     fields |= {"prompts": prompts, "responses": responses}
     coupled, climbing = (bool(set(words) & set(fields["objective"])) for words in (COUPLED, GRADIENTS))  # type: ignore[call-overload]
     truths = ["none", "normal"]
+    left_out: tuple[str, ...] = ()
     if draw(st.booleans()) and not coupled:
         fields["scenario"], truths, left_out = ["open"], ["normal", "linear"], FIXED
+    elif draw(st.booleans()):
+        fields["scenario"], left_out = ["own"], FIXED
+        weights = ["", "*0.5"] if not coupled else [""]
+        fields["compare"] = "+".join(f"{prompt}:0>1{draw(st.sampled_from(weights))}" for prompt in range(prompts))
+        if draw(st.booleans()):
+            fields["start"] = "+".join(["0.25/1e-5/0.64999/0.1"] * prompts)
+            fields["responses"], left_out = 4, (*FIXED, "sharpness")
+        pairs = 1
     else:
-        fields["scenario"] = [name for name in fields["scenario"] if name != "open"] or ["s1"]  # type: ignore[attr-defined]
-        fields["pairs"], left_out = pairs, ()
+        fields["scenario"] = [name for name in fields["scenario"] if name not in ("open", "own")] or ["s1"]  # type: ignore[attr-defined]
+        fields["pairs"] = pairs
     if climbing or fields["scenario"] == ["open"]:
         fields["truth"] = [draw(st.sampled_from([truth for truth in truths if truth != "none"]))]
     largest = 0 if coupled or climbing else prompts * pairs
@@ -355,7 +365,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
         "sampler": st.sampled_from(["reference", "even", "tilted"] + ["policy"] * (largest == 0)),
     }  # fmt: skip
     for name, word in WORDS.items():
-        if name in fields or name in left_out or not (word.required or draw(st.booleans())):
+        if name in fields or name in (*left_out, *OWN) or not (word.required or draw(st.booleans())):
             continue
         owners = fields.get(word.owner, [])
         taken = [owner for owner in owners if owner in word.owned_by]  # type: ignore[attr-defined]

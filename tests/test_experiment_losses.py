@@ -26,7 +26,7 @@ def test_every_word_is_in_the_catalogue_and_every_key_belongs_to_it():
     for word, (_, keys) in CATALOGUE.items():
         assert all(word in WORDS[key].owned_by for key in keys.values())
     own = {key for _, keys in CATALOGUE.values() for key in keys.values()}
-    shared = {"sft_weight", "divergence", "chosen_length", "rejected_length"}
+    shared = {"sft_weight", "divergence", "chosen_length", "rejected_length", "terms"}
     methods = {*SETTINGS, "whiten", "reward_from"}
     assert {name for name, word in WORDS.items() if word.owner == "objective"} == own | shared | methods
 

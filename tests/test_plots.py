@@ -140,8 +140,8 @@ def test_every_word_of_the_experiment_line_has_its_role():
     for word, family in {
         "objective": "objectives", "optimizer": "optimizers", "scenario": "scenarios", "policy": "policies"
     }.items():  # fmt: skip
-        # The open scenario has other pairs than the four and shares no panel with them.
-        roles, choices = set(plots.FAMILIES[family]), set(WORDS[word].choices) - {"open"}
+        # Open and own scenarios have other pairs than the four and share no panel with them.
+        roles, choices = set(plots.FAMILIES[family]), set(WORDS[word].choices) - {"open", "own"}
         # No eye tells thirty colours apart: of the objectives, only those that share panels have one of their own.
         assert roles < choices if word == "objective" else roles == choices
 

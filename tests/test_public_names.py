@@ -52,7 +52,8 @@ def test_an_unknown_name_of_experiments_is_answered_with_the_list() -> None:
     from lab import experiments
 
     assert experiments.run is lab.run
-    with pytest.raises(AttributeError, match=r"lab\.experiments has no 'rum'\. It has: Experiment, run\."):
+    names = "Experiment, own, read_pairs, read_start, run"
+    with pytest.raises(AttributeError, match=rf"lab\.experiments has no 'rum'\. It has: {names}\."):
         experiments.rum  # noqa: B018
 
 

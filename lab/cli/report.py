@@ -159,4 +159,4 @@ def _values(word: Word) -> str:
 def _default(word: Word) -> str:
     if word.required:
         return "required"
-    return ",".join(write_value(value) for value in word.default) or "beta"
+    return ",".join(write_value(value) for value in word.default) or "optional"

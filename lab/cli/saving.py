@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def destination(out: str | None, line: str) -> Path:
 
 def slug(line: str) -> str:
     """Name a file after its line; a long line keeps its beginning and a hash of the whole."""
-    name = line.replace(" ", "_").replace("=", "")
+    name = re.sub(r"[/:>*]", "-", line.replace(" ", "_").replace("=", ""))
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[:LONGEST_NAME]}_{hashlib.sha256(line.encode()).hexdigest()[:8]}"

@@ -1,15 +1,16 @@
-"""Experiments as one readable line: the line and its grammar (`Experiment`), and what runs it (`run`)."""
+"""Experiments as one readable line: the line and its grammar (`Experiment`, `own`), and what runs it (`run`)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from lab.experiments.experiment import Experiment
+from lab.experiments.tables import own, read_pairs, read_start
 
 if TYPE_CHECKING:
     from lab.experiments.running import run
 
-__all__ = ["Experiment", "run"]
+__all__ = ["Experiment", "own", "read_pairs", "read_start", "run"]
 
 
 def __getattr__(name: str) -> object:

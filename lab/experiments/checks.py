@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from numbers import Integral, Real
 
-from lab.experiments.grammar import nearest, write_value
+from lab.experiments.grammar import nearest, write_field, write_value
+from lab.experiments.own_world import check_own
+from lab.experiments.tables import read_pairs, read_start, write_pairs, write_start
 from lab.experiments.vocabulary import COUPLED, GRADIENTS, KEPT, WORDS, Value, Word, takers
 
 # (chosen, rejected) start probability of each scenario, by the key that sets it.
@@ -41,9 +43,10 @@ def check_field(name: str, given: object) -> tuple[Value, ...]:
     values = tuple(_check_value(name, word, value) for value in several)
     if not values and not word.optional:
         raise ValueError(f"{name} has no value; {name} is {word.allowed}. Give at least one.")
-    shown = _show(name, values)
+    shown = write_field(name, values)
     if len(values) > 1 and word.sweep == "fixed":
-        cure = "Join its words by '+'." if word.kind == "keep" else "Give one value, and a line for each other one."
+        joined = {"keep": "words", "pairs": "pairs", "table": "rows"}.get(word.kind)
+        cure = f"Join its {joined} by '+'." if joined else "Give one value, and a line for each other one."
         raise ValueError(f"{shown}: {name} cannot be an axis, because it changes the shape of the record. {cure}")
     repeated = [write_value(value) for value in dict.fromkeys(values) if values.count(value) > 1]
     if repeated:
@@ -67,11 +70,13 @@ def check_together(values: Values, given: Iterable[str]) -> None:
         _check_owner(name, values)
     if values["beta_chosen"] and values["beta_rejected"] and values["beta"] != WORDS["beta"].default:
         raise ValueError(
-            f"{_show('beta', values['beta'])} has no effect: beta_chosen and beta_rejected are both given. "
+            f"{write_field('beta', values['beta'])} has no effect: beta_chosen and beta_rejected are both given. "
             "Take out beta or one of the two."
         )
     if "open" in values["scenario"]:
         _check_open(values, given)
+    elif "own" in values["scenario"]:
+        check_own(values, given)
     else:
         _check_world(values)
     _check_reward(values)
@@ -92,6 +97,10 @@ def _check_value(name: str, word: Word, value: object) -> Value:
         )
     if word.kind == "keep":
         return _check_keep(value)
+    if word.kind == "pairs":
+        return write_pairs(read_pairs(value))
+    if word.kind == "table":
+        return write_start(read_start(value))
     if value not in word.choices:
         near = nearest(value, list(word.choices))
         raise ValueError(f"{name}={value}: {name} is {word.allowed}.{near or ' Choose one of them.'}")
@@ -150,7 +159,7 @@ def _check_owner(name: str, values: Values) -> None:
         owners = takers(word.owner)
     if not strangers:
         return
-    shown = _show(name, values[name])
+    shown = write_field(name, values[name])
     if len(strangers) == len(chosen):
         raise ValueError(
             f"{shown}: {name} belongs to {owners}, and the {word.owner} here is {', '.join(chosen)}. "
@@ -194,14 +203,15 @@ def _check_world(values: Values) -> None:
 def _check_open(values: Values, given: Iterable[str]) -> None:
     if len(values["scenario"]) > 1:
         raise ValueError(
-            f"{_show('scenario', values['scenario'])}: an open scenario has other pairs than the rest. "
+            f"{write_field('scenario', values['scenario'])}: an open scenario has other pairs than the rest. "
             "Give it a line of its own."
         )
     fixed = [name for name in given if name in ("pairs", "roles", "on", "off", "spread", "overlap")]
     if fixed:
         raise ValueError(
-            f"{_show(fixed[0], values[fixed[0]])}: {fixed[0]} belongs to scenarios of fixed pairs, and the scenario "
-            f"here is open, in which any two responses may be compared. Take {fixed[0]} out, or choose s1 to s4."
+            f"{write_field(fixed[0], values[fixed[0]])}: {fixed[0]} belongs to scenarios of fixed pairs, and the "
+            f"scenario here is open, in which any two responses may be compared. Take {fixed[0]} out, or choose s1 to "
+            "s4."
         )
     if any(int(length) != 1 for name in ("chosen_length", "rejected_length") for length in values[name]):
         raise ValueError(
@@ -246,7 +256,8 @@ def _check_reward(values: Values) -> None:
         )
     if climbing and any(int(batch) for batch in values["batch"]):
         raise ValueError(
-            f"{_show('batch', values['batch'])}: {', '.join(climbing)} draws its own responses. Give samples instead."
+            f"{write_field('batch', values['batch'])}: {', '.join(climbing)} draws its own responses. Give samples "
+            "instead."
         )
     if "linear" in values["truth"] and "open" not in values["scenario"]:
         raise ValueError("truth=linear need not agree with fixed pairs. Write truth=normal, or choose scenario open.")
@@ -272,7 +283,3 @@ def _check_start(scenario: str, level: dict[str, float], *, unseen: int, pairs: 
             f"{start}; with no unseen response it must be exactly 1. Give more responses, or "
             f"{keys[0] + '=0.5' if len(keys) == 1 else ' and '.join(keys) + ' that sum to 1'}."
         )
-
-
-def _show(name: str, values: tuple[Value, ...]) -> str:
-    return f"{name}={','.join(write_value(value) for value in values)}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from lab.experiments.checks import belongs, check_field, check_together
 from lab.experiments.grammar import read, write
+from lab.experiments.own_world import SIZES, contradicting, settle_sizes
 from lab.experiments.vocabulary import WORDS, Value
 
 
@@ -21,7 +22,7 @@ class Experiment:
 
     Args:
         policy: tabular, loglinear, mlp.
-        scenario: s1, s2, s3, s4, open.
+        scenario: s1, s2, s3, s4, open, own.
         objective: dpo, flex, ipo, slic, sft, or another word of `lab.experiments.vocabulary`.
         beta: Scale of the log-ratios, above 0.
         beta_chosen: Flex-DPO's beta of the chosen response, above 0; empty follows `beta`.
@@ -55,6 +56,7 @@ class Experiment:
         divergence_alpha: alpha of that divergence.
         chosen_length: Tokens of a chosen response, at least 1; the others have 1.
         rejected_length: Tokens of a rejected response, at least 1.
+        terms: both, chosen, rejected: which term of the gradient training follows.
         optimizer: sgd, momentum, adam.
         lr: Learning rate, above 0.
         momentum: Decay of the momentum, in [0, 1).
@@ -68,6 +70,9 @@ class Experiment:
         prompts: Number of prompts.
         responses: Number of responses of a prompt.
         pairs: Number of pairs of a prompt.
+        compare: The pairs of an own scenario, such as "0:3>7+1:2>5*2".
+        start: The reference of an own scenario, such as "0.45/0.45/0.1+0.2/0.3/0.5"; empty for a drawn one. It
+            settles `prompts` and `responses`.
         roles: mixed, kept: whether prompts may choose what others reject, where there are many.
         on: Start probability called on-policy, shared by the pairs of a prompt.
         off: Start probability called off-policy, shared by the pairs of a prompt.
@@ -130,6 +135,7 @@ class Experiment:
     divergence_alpha: tuple[float, ...] = (0.5,)
     chosen_length: tuple[int, ...] = (1,)
     rejected_length: tuple[int, ...] = (1,)
+    terms: tuple[str, ...] = ("both",)
     optimizer: tuple[str, ...]
     lr: tuple[float, ...]
     momentum: tuple[float, ...] = (0.9,)
@@ -143,6 +149,8 @@ class Experiment:
     prompts: tuple[int, ...] = (4,)
     responses: tuple[int, ...] = (10,)
     pairs: tuple[int, ...] = (1,)
+    compare: tuple[str, ...] = ()
+    start: tuple[str, ...] = ()
     roles: tuple[str, ...] = ("mixed",)
     on: tuple[float, ...] = (0.45,)
     off: tuple[float, ...] = (0.02,)
@@ -168,6 +176,8 @@ class Experiment:
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, check_field(field.name, getattr(self, field.name)))
+        for name, size in settle_sizes(self._values()).items():
+            object.__setattr__(self, name, size)
         values = self._values()
         check_together(values, [name for name, value in values.items() if value != WORDS[name].default])
 
@@ -188,6 +198,9 @@ class Experiment:
         """
         given = read(line)
         experiment = cls(**given)  # type: ignore[arg-type]
+        for name in SIZES:
+            if given.get(name, getattr(experiment, name)) != getattr(experiment, name):
+                raise ValueError(contradicting(name, given[name], getattr(experiment, name)))
         # A key that no chosen word takes is an error even at its default: whoever wrote it expects an effect.
         check_together(experiment._values(), given)
         return experiment

@@ -57,9 +57,15 @@ def write(values: Mapping[str, tuple[Value, ...]]) -> str:
         given = values[name]
         if not given or (given == word.default and not _shown(name, word, values)):
             continue
-        text = ",".join(write_value(value) for value in given)
-        parts.append(text if word.kind == "bare" else f"{name}={text}")
+        if name in ("prompts", "responses") and values["start"]:
+            continue  # they follow from it
+        parts.append(",".join(map(write_value, given)) if word.kind == "bare" else write_field(name, given))
     return " ".join(parts)
+
+
+def write_field(name: str, values: tuple[Value, ...]) -> str:
+    """Write a field with its key, as in beta=0.05,0.1."""
+    return f"{name}={','.join(write_value(value) for value in values)}"
 
 
 def write_value(value: Value) -> str:

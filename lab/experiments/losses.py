@@ -64,7 +64,8 @@ def build_objective(experiment: Experiment, hyper: Callable[[str], float | Tenso
         hyper: gives the value of a key, a number or one a run.
 
     Returns:
-        The objective, with its divergence inside and an added SFT term outside, where the line asks for them.
+        The objective, with its divergence inside and an added SFT term outside, where the line asks for them; the one
+        term that is followed is one of this whole.
     """
     make, keys = CATALOGUE[experiment.value("objective")]
     # A beta of one response that the line leaves out follows beta.
@@ -72,6 +73,7 @@ def build_objective(experiment: Experiment, hyper: Callable[[str], float | Tenso
     objective = make(**{name: hyper(key) for name, key in given.items()})
     if experiment.value("divergence") != "reverse_kl":
         objective = o.Divergence(objective, experiment.value("divergence"), hyper("divergence_alpha"))
-    if experiment.sft_weight == (0.0,):
-        return objective
-    return o.WeightedSum((objective, o.SFT()), (1.0, hyper("sft_weight")))
+    if experiment.sft_weight != (0.0,):
+        objective = o.WeightedSum((objective, o.SFT()), (1.0, hyper("sft_weight")))
+    term = experiment.value("terms")
+    return objective if term == "both" else o.OneTerm(objective, term)

@@ -16,6 +16,7 @@ from lab.estimators import PolicyGradient
 from lab.experiments.experiment import Experiment
 from lab.experiments.losses import build_objective
 from lab.experiments.methods import METHODS, build_method, build_reward_model
+from lab.experiments.tables import read_pairs, share_responses
 from lab.experiments.vocabulary import Value
 from lab.experiments.worlds import build_problem
 from lab.objectives import BradleyTerry, Objective
@@ -196,7 +197,9 @@ def _policy(experiment: Experiment, problem: Problem, hyper: Callable[[str], flo
         case "tabular":
             return Tabular(problem.prompts, problem.responses)
         case "loglinear":
-            overlap = None if experiment.scenario == ("open",) else hyper("overlap")
+            # One cosine for each pair can be set where no two of them share a response.
+            shared = bool(experiment.compare) and share_responses(read_pairs(experiment.value("compare")))
+            overlap = None if shared or experiment.scenario == ("open",) else hyper("overlap")
             return LogLinear.drawn(problem, features=experiment.value("features"), overlap=overlap)
         case "mlp":
             width, activation = experiment.value("width"), experiment.value("activation")

@@ -87,7 +87,8 @@ def sheets(words: str = "") -> tuple[Sheet, ...]:
 
 def _check(token: str) -> None:
     key, _, value = token.partition("=")
-    allowed = [name for name, word in WORDS.items() if word.owner == "objective"]
+    # What training does with the gradient is nothing of the objective.
+    allowed = [name for name, word in WORDS.items() if word.owner == "objective" and name != "terms"]
     if key not in allowed:
         raise ValueError(
             f"'{key}' is no setting of an objective.{nearest(key, allowed)} There are {', '.join(allowed)}."

@@ -17,7 +17,7 @@ class Word:
 
     Args:
         about: What it means, in a few words.
-        kind: "bare" (written without a key), "choice", "whole", "real" or "keep".
+        kind: "bare" (written without a key), "choice", "whole", "real", "keep", "pairs" or "table".
         default: Its values when the line does not give it; empty means required, unless `optional`.
         choices: The valid words of a bare word or a choice.
         low, high: Bounds of a number; `open_low` and `open_high` leave the bound itself out.
@@ -53,6 +53,10 @@ class Word:
             return f"one of {', '.join(self.choices)}"
         if self.kind == "keep":
             return f"any of {', '.join(KEPT)} joined by '+', or none"
+        if self.kind == "pairs":
+            return "prompt:chosen>rejected, counted from 0, with *weight where it is not 1; '+' joins pairs"
+        if self.kind == "table":
+            return "probabilities that sum to 1 for each prompt, '/' between responses, '+' between prompts"
         noun = "a whole number" if self.kind == "whole" else "a finite number"
         parts = []
         if self.low > -math.inf:
@@ -78,6 +82,7 @@ _PAIRWISE = (*_SCALED, "reward", "unlikelihood")
 GRADIENTS = ("pg", "reinforce", "rloo", "grpo", "ppo")  # they draw their own responses
 _OBJECTIVES = ("dpo", "flex", "ipo", "slic", "sft", *_PAIRWISE[4:], "sft_token", "rm", *GRADIENTS)
 _OPEN = ("open",)
+_OWN = ("own",)
 
 
 def _weight(about: str, *owners: str, default: float = 1.0) -> Word:
@@ -104,9 +109,10 @@ WORDS: dict[str, Word] = {
         "how parameters become logits", "bare", choices=("tabular", "loglinear", "mlp"), sweep="looped", shown=True
     ),
     "scenario": Word(
-        "where chosen and rejected start: s1 on/on, s2 off/on, s3 on/off, s4 off/off; open: comparisons are drawn",
+        "where chosen and rejected start: s1 on/on, s2 off/on, s3 on/off, s4 off/off; open: comparisons are drawn; "
+        "own: pairs as given",
         "bare",
-        choices=("s1", "s2", "s3", "s4", "open"),
+        choices=("s1", "s2", "s3", "s4", "open", "own"),
         sweep="batched",
         shown=True,
     ),
@@ -173,6 +179,11 @@ WORDS: dict[str, Word] = {
                           owned_by=_AVERAGED),
     "rejected_length": Word("tokens of a rejected response", "whole", (1,), low=1, sweep="looped", owner="objective",
                             owned_by=_AVERAGED),
+    "terms": Word(
+        "which term of the gradient training follows; the record tells of both", "choice", ("both",),
+        ("both", "chosen", "rejected"), sweep="looped", owner="objective",
+        owned_by=tuple(word for word in _OBJECTIVES if word not in ("rm", *GRADIENTS)),
+    ),
     "optimizer": Word("the update rule", "bare", choices=("sgd", "momentum", "adam"), sweep="looped", shown=True),
     "lr": Word("learning rate", "real", low=0, open_low=True, sweep="batched", shown=True),
     "momentum": Word(
@@ -192,6 +203,8 @@ WORDS: dict[str, Word] = {
     "prompts": Word("number of prompts", "whole", (4,), low=1),
     "responses": Word("responses of a prompt", "whole", (10,), low=3),
     "pairs": Word("pairs of a prompt", "whole", (1,), low=1),
+    "compare": Word("the pairs", "pairs", owner="scenario", owned_by=_OWN, optional=True),
+    "start": Word("the reference; drawn if not given", "table", owner="scenario", owned_by=_OWN, optional=True),
     "roles": Word("whether a response keeps to being chosen or rejected over all prompts", "choice", ("mixed",),
                   ("mixed", "kept"), sweep="looped"),
     "on": Word(
@@ -228,7 +241,7 @@ WORDS: dict[str, Word] = {
     "held": Word("prompts without data, the last ones", "whole", (0,), low=0, sweep="looped", owner="scenario",
                  owned_by=_OPEN),
     "sharpness": Word("scale of the reference's logits", "real", (1.0,), low=0, sweep="batched", owner="scenario",
-                      owned_by=_OPEN),
+                      owned_by=(*_OPEN, *_OWN)),
     "width": Word("hidden width", "whole", (64,), low=1, sweep="looped", owner="policy", owned_by=("mlp",)),
     "activation": Word("hidden activation", "choice", ("relu",), ("relu", "tanh"), sweep="looped", owner="policy",
                        owned_by=("mlp",)),

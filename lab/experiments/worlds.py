@@ -1,4 +1,4 @@
-"""From the words of a line to the problem: the scenarios of fixed pairs, and the open world of drawn comparisons."""
+"""From the words of a line to the problem: fixed pairs, own ones, and the open world of drawn comparisons."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lab.comparisons import Online, bradley_terry, noisy_judge, population, sampled
 from lab.experiments.experiment import Experiment
+from lab.experiments.tables import read_pairs, read_start
 from lab.policies.log_linear import draw_features
 from lab.preferences import Preferences
 from lab.problems import Problem, scenario_problem
@@ -35,16 +36,21 @@ def build_problem(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Prob
     if experiment.scenario == ("open",):
         return _open(experiment, per_run, hyper)
     sizes = _sizes(experiment)
-    pairs = Preferences.grid(*sizes, experiment.value("pairs"), roles=experiment.value("roles"))
-    problem = scenario_problem(
-        pairs,
-        *sizes,
-        scenario=per_run("scenario"),
-        on=per_run("on"),
-        off=per_run("off"),
-        seeds=per_run("seed"),
-        spread=experiment.value("spread"),
-    )
+    if experiment.scenario == ("own",):
+        pairs = Preferences(*zip(*read_pairs(experiment.value("compare")), strict=True))
+        seeds = tuple(int(seed) for seed in per_run("seed"))
+        problem = Problem(pairs, _own_reference(experiment, per_run, seeds), seeds)
+    else:
+        pairs = Preferences.grid(*sizes, experiment.value("pairs"), roles=experiment.value("roles"))
+        problem = scenario_problem(
+            pairs,
+            *sizes,
+            scenario=per_run("scenario"),
+            on=per_run("on"),
+            off=per_run("off"),
+            seeds=per_run("seed"),
+            spread=experiment.value("spread"),
+        )
     lengths = (experiment.value("chosen_length"), experiment.value("rejected_length"))
     if lengths != (1, 1):
         problem = replace(problem, lengths=_lengths(pairs, sizes, lengths))
@@ -55,9 +61,7 @@ def build_problem(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Prob
 
 def _open(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Problem:
     sizes, seeds = _sizes(experiment), tuple(int(seed) for seed in per_run("seed"))
-    drawn = per_seed(seeds, WORLD, lambda g: torch.randn(*sizes, generator=g, dtype=torch.float64))
-    sharpness = torch.tensor(per_run("sharpness"), dtype=torch.float64).view(-1, 1, 1)
-    reference = (sharpness * drawn).log_softmax(-1)
+    reference = _drawn_reference(experiment, per_run, seeds)
     if experiment.value("truth") == "linear":
         reward = linear_rewards(draw_features(*sizes, experiment.value("features"), seeds=seeds), seeds=seeds)
     else:
@@ -84,6 +88,22 @@ def _open(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Problem:
         drawn_each_time = 0 if experiment.value("data") == "population" else experiment.value("comparisons")
         online = Online(wins, experiment.value("refresh"), drawn_each_time, experiment.value("repeats"), share)
     return Problem(pairs, reference, seeds, reward=reward, online=online)
+
+
+def _own_reference(experiment: Experiment, per_run: PerRun, seeds: tuple[int, ...]) -> Tensor:
+    """Return log pi_ref as the line gives it, the same in every run, or drawn, [run, prompt, response]."""
+    if not experiment.start:
+        return _drawn_reference(experiment, per_run, seeds)
+    log_prob = torch.tensor(read_start(experiment.value("start")), dtype=torch.float64).log()
+    return (log_prob - log_prob.logsumexp(-1, keepdim=True)).repeat(len(seeds), 1, 1)
+
+
+def _drawn_reference(experiment: Experiment, per_run: PerRun, seeds: tuple[int, ...]) -> Tensor:
+    """Return the log-softmax of normal logits times the sharpness, [run, prompt, response]."""
+    sizes = _sizes(experiment)
+    drawn = per_seed(seeds, WORLD, lambda g: torch.randn(*sizes, generator=g, dtype=torch.float64))
+    sharpness = torch.tensor(per_run("sharpness"), dtype=torch.float64).view(-1, 1, 1)
+    return (sharpness * drawn).log_softmax(-1)
 
 
 def _sampler(experiment: Experiment, hyper: Hyper, reference: Tensor, reward: Tensor, seeds: tuple[int, ...]) -> Tensor:

@@ -8,6 +8,7 @@ from lab.objectives.divergences import Divergence
 from lab.objectives.margins import CDPO, EXO, DiscoPOP, RobustDPO
 from lab.objectives.modified import DPOP, ChiPO, DPOShift
 from lab.objectives.odds import ORPO
+from lab.objectives.one_term import OneTerm
 from lab.objectives.pairwise import DPO, IPO, FlexDPO, SLiC
 from lab.objectives.prospect import KTO, APOZeroUnpaired
 from lab.objectives.reference_free import CPO, AlphaPO, FreeIPO, SimPO, SLiCHF
@@ -20,6 +21,6 @@ from lab.objectives.weighting import WPO
 __all__ = [
     "AOT", "BCO", "CDPO", "CPO", "DPO", "DPOP", "EXO", "IPO", "KTO", "NCA", "ORPO", "SFT", "SPPO", "TPO", "TPOL", "WPO",
     "APODown", "APOZero", "APOZeroUnpaired", "AOTUnpaired", "AlphaPO", "AveragedDPO", "AveragedIPO", "BradleyTerry",
-    "CalDPO", "ChiPO", "DPOShift", "DiscoPOP", "Divergence", "FlexDPO", "FreeIPO", "GoldSFT", "Objective",
+    "CalDPO", "ChiPO", "DPOShift", "DiscoPOP", "Divergence", "FlexDPO", "FreeIPO", "GoldSFT", "Objective", "OneTerm",
     "PairLogProbs", "RewardModel", "RobustDPO", "SLiC", "SLiCHF", "SimPO", "TokenSFT", "Unlikelihood", "WeightedSum",
 ]  # fmt: skip

@@ -98,6 +98,11 @@ class Objective(ABC):
         """
         return False
 
+    @property
+    def whole(self) -> Objective:
+        """Return the objective that a record tells of: itself, unless training follows only a part of it."""
+        return self
+
     @abstractmethod
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return the loss of every pair, unreduced, [run, ..., pair]."""

@@ -71,6 +71,9 @@ class Chunk:
         as_table = self.policy.parameters_are_logits and "predictions" not in record.keep
         # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
         as_logits = as_table and self.objective.only_margin and online is None
+        told = self.objective.whole  # the record speaks of both terms, and of all pairs
+        in_part = told is not self.objective
+        sampled = online is not None or batch not in (0, len(self.problem.preferences))
         row, recorded, table, gradient = 0, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
         for step in range(steps + 1):
             if not as_logits:  # where they do, the table is the state itself
@@ -82,8 +85,10 @@ class Chunk:
                 recorded[row].copy_(table)
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
                     break
-            push = torch.cat(self.objective.response_weights(pairs(table)), 1)
-            weighted = push * (next(weights) if online is None else online.at(step, log_prob))
+            seen = pairs(table)
+            push = torch.cat(self.objective.response_weights(seen), 1)
+            weight = next(weights) if online is None else online.at(step, log_prob)
+            weighted = push * weight
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
                 if not as_logits:  # where it does cancel, the weights of a prompt sum to 0
@@ -98,10 +103,12 @@ class Chunk:
             if recording:
                 if "parameters" in tape:
                     tape["parameters"][row] = state
+                if in_part and not as_table:
+                    push = torch.cat(told.response_weights(seen), 1)
+                    by_logit = self._by_logit(log_prob, push * weight)
                 if "parameter_cosine" in tape:
                     whole = by_logit
-                    if online is not None or batch not in (0, len(self.problem.preferences)):
-                        # The record speaks of the whole loss.
+                    if sampled:
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
                     scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
@@ -156,7 +163,8 @@ class Chunk:
 
     def _losses(self, pairs: PairLogProbs) -> dict[str, Tensor]:
         """Evaluate the objective on the whole tape in one pass."""
+        told = self.objective.whole
         return {
-            "loss": self.objective.loss(pairs),
-            "response_weight": torch.stack(self.objective.response_weights(pairs), 2),
+            "loss": told.loss(pairs),
+            "response_weight": torch.stack(told.response_weights(pairs), 2),
         }

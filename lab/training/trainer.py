@@ -197,7 +197,7 @@ def _check_coupling(objective: Objective, problem: Problem, batch: int) -> None:
     """Raise ValueError if the objective couples pairs and they are not all there with one weight."""
     if not objective.couples_pairs:
         return
-    weight, name = problem.preferences.weight, type(objective).__name__
+    weight, name = problem.preferences.weight, type(objective.whole).__name__
     if batch not in (0, len(problem.preferences)):
         raise ValueError(f"batch is {batch}, and {name} compares each pair with all others; allowed is 0, all pairs")
     if not torch.allclose(weight, weight[..., :1], rtol=1e-9):
