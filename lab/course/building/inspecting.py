@@ -41,6 +41,8 @@ def complaints(notebook: Any) -> Iterator[str]:
             data = output.get("data", {})
             if output.output_type == "error":
                 yield f"{place} ends in an error"
+            if str(output.get("text", "")).startswith("✗"):
+                yield f"{place} shows an answer that its check rejects"
             if any("widget" in kind for kind in data):
                 yield f"{place} holds a widget"
             if "text/html" not in data and any(kind.startswith("image/") for kind in data):

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-HEADING = re.compile(r"^#{1,3} ", re.M)
+HEADINGS = re.compile(r"^(?=#{1,2} )", re.M)
+TITLE = re.compile(r"#{1,2} (.+)")
+FULL, PICTURE = 27, 14  # lines on a screen, and lines that a picture covers
+SHORT = 4  # lines; so little stays with what is before it
+CHARACTERS = 85  # in a line of text
+FUNCTION = re.compile(r"<mi>(log|exp|max|min|ln|lim|sup|inf)</mi>(?=(<mo[^>]*>&#x00028;)?)")
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -54,25 +61,20 @@ def slides_of(notebook: Any) -> str:
     """Write a notebook as slides.
 
     Args:
-        notebook: A notebook; a markdown cell with a heading, and a cell with the tag "slide", begins a slide.
+        notebook: A notebook. A heading of the first two levels and a cell with the tag "slide" begin a slide; a slide
+            that would not fit on a screen goes on on the next.
 
     Returns:
         A whole HTML page: arrow keys go from slide to slide, and it prints one slide a page.
     """
-    slides: list[list[str]] = [[]]
-    for cell in notebook.cells:
-        markdown = cell.cell_type == "markdown"
-        begins = "slide" in cell.metadata.get("tags", []) or (markdown and HEADING.search(cell.source))
-        if begins and slides[-1]:
-            slides.append([])
-        slides[-1].append(prose(cell.source) if markdown else _code(cell))
-    first = re.search(r"^# (.+)$", notebook.cells[0].source, re.M) if notebook.cells else None
+    slides = _dealt(list(_blocks(notebook)))
     sections = [
         f'<section tabindex="-1" aria-label="slide {number} of {len(slides)}">\n<div>\n'
         + "\n".join(slide)
         + f"\n</div>\n<footer>{number}</footer>\n</section>"
         for number, slide in enumerate(slides, 1)
     ]
+    first = TITLE.search(notebook.cells[0].source) if notebook.cells else None
     own = files("lab.course.building")
     return PAGE.format(
         title=html.escape(first[1].strip("`*") if first else "Slides"),
@@ -80,6 +82,68 @@ def slides_of(notebook: Any) -> str:
         slides="\n".join(sections),
         script=(own / "slides.js").read_text(encoding="utf-8"),
     )
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What stays together on a slide: a text and the code below it.
+
+    Args:
+        html: The pieces.
+        lines: About how many lines they fill.
+        heading: The heading that the text begins with, or "".
+        begins: Whether a slide begins here.
+    """
+
+    html: tuple[str, ...]
+    lines: float
+    heading: str
+    begins: bool
+
+
+def _blocks(notebook: Any) -> Iterator[_Block]:
+    waiting: _Block | None = None
+    for cell in notebook.cells:
+        tagged = "slide" in cell.metadata.get("tags", [])
+        if cell.cell_type != "markdown":
+            block = waiting or _Block((), 0, "", tagged)
+            waiting = replace(block, html=(*block.html, _code(cell)), lines=block.lines + _height(cell))
+            continue
+        for place, text in enumerate(part for part in HEADINGS.split(cell.source) if part.strip()):
+            if waiting:
+                yield waiting
+            heading = TITLE.match(text)
+            begins = bool(heading) or (tagged and place == 0)
+            lines = sum(1 + len(line) / CHARACTERS for line in text.splitlines()) + 2 * text.count("$$")
+            waiting = _Block((prose(text),), lines, heading[1] if heading else "", begins)
+    if waiting:
+        yield waiting
+
+
+def _dealt(blocks: list[_Block]) -> list[list[str]]:
+    """Deal the blocks out to slides."""
+    slides: list[list[str]] = []
+    heading, lines = "", 0.0
+    for block in blocks:
+        heading = block.heading or heading
+        if not slides or block.begins:
+            slides.append([])
+            lines = 0.0
+        elif lines + block.lines > FULL and block.lines > SHORT:
+            slides.append([f'<p class="running">{html.escape(heading)}</p>'])
+            lines = 1.0
+        slides[-1] += block.html
+        lines += block.lines
+    return slides
+
+
+def _height(cell: Any) -> float:
+    """Guess how many lines a code cell and its outputs fill; a picture counts as many."""
+    outputs = sum(
+        PICTURE if "<img" in str(output.get("data", {})) else 1 + str(output.get("text", "")).count("\n")
+        for output in cell.get("outputs", [])
+    )
+    return 1 + 0.8 * (cell.source.count("\n") + 1 + outputs)
 
 
 def prose(markdown: str) -> str:
@@ -128,13 +192,17 @@ def formula(latex: str, block: bool = False) -> str:
     try:
         # The converter aligns at & in align*, and knows no aligned.
         tidy = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", source)
-        return convert(tidy, display="block" if block else "inline")
+        written = str(convert(tidy, display="block" if block else "inline"))
     # The converter has a dozen errors of its own, and IndexError besides.
     except Exception as problem:
         raise ValueError(
             f"The formula {source!r} cannot be written as MathML ({type(problem).__name__}). Write it with simpler "
             "commands."
         ) from None
+    # As identifiers, names of functions would touch what follows them.
+    return FUNCTION.sub(
+        lambda found: f'<mo lspace="0.17em" rspace="{0 if found[2] else 0.17}em">{found[1]}</mo>', written
+    )
 
 
 def _code(cell: Any) -> str:
