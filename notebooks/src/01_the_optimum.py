@@ -81,11 +81,26 @@ print(f"the square of the first factor: {odds[1.0] ** 2:.3f}")
 #
 # ## Explore
 #
-# The explorer below climbs J step by step with its exact gradient, from the reference, for four prompts at once. Change β, then
-# change the learning rate, and watch where the probabilities *end* and how soon they are there. We come back to this at the end.
+# Now a policy that has to *find* its optimum by training. The explorer of this course trains on pairs of a chosen and a rejected response; how
+# that works is the matter of notebook 03. All that you need here: the judge of these pairs prefers the chosen response 8 times
+# out of 10. By the model of notebook 02 that is a reward difference of log(8/2). So the optimum multiplies the odds of chosen against
+# rejected by exp(log 4/β).
+#
+# First as a picture, then to play with. Change β and see where training ends. Change the learning rate and see when it is there.
 
 # %%
-lab.explore("tabular s1 dpo beta=0.5 sgd lr=1 steps=300 seeds=1")
+line = "tabular s2 cdpo smoothing=0.2 beta=0.5 sgd lr=5 steps=100 seeds=1"
+lab.show(*lab.explorer.twin(line, step=100))
+
+# %%
+lab.explore("tabular s2 cdpo smoothing=0.2 beta=0.5 sgd lr=5 steps=100 seeds=1")
+
+# %%
+record = lab.run("tabular s2 cdpo smoothing=0.2 beta=0.5,1 sgd lr=20 steps=300 seeds=1 keep=none")
+moved = lab.metrics.over_pairs(lab.metrics.log_ratio_margin(record), record).isel(step=-1, seed=0)
+for beta in (1.0, 0.5):
+    left, right = float(np.exp(moved.sel(beta=beta))), np.exp(np.log(4) / beta)
+    print(f"beta = {beta}: odds were multiplied by {left:.6f}; exp(log 4 / beta) = {right:.6f}")
 
 # %% [markdown]
 # ## Derive it, line by line
@@ -147,7 +162,7 @@ right = beta * np.log(Z)
 print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 drawn = np.random.default_rng(0).dirichlet(np.ones(5), size=20_000)
 drawn_J = drawn @ reward - beta * (drawn * np.log(drawn / pi_ref)).sum(1)
-print(f"largest J of {len(drawn):,} policies drawn at random: {drawn_J.max():.6f}, which is {right - drawn_J.max():.6f} below")
+print(f"largest J of {len(drawn):,} random policies: {drawn_J.max():.6f}, {right - drawn_J.max():.6f} below")
 
 # %% [markdown]
 # **Line 5.** Solve for the reward. This line is the hinge of DPO:
@@ -161,9 +176,9 @@ print(f"largest J of {len(drawn):,} policies drawn at random: {drawn_J.max():.6f
 # %%
 left = reward
 right = beta * np.log(pi_star / pi_ref) + beta * np.log(Z)
-print("largest difference of the two sides over the five answers:", f"{np.abs(left - right).max():.0e}")
-print(f"r(y5) - r(y1) = {reward[4] - reward[0]:.4f}")
-print(f"the same without Z: {beta * np.log(pi_star[4] / pi_ref[4]) - beta * np.log(pi_star[0] / pi_ref[0]):.4f}")
+without_Z = beta * np.log(pi_star / pi_ref)
+print(f"largest difference of the two sides over the five answers: {np.abs(left - right).max():.0e}")
+print(f"r(y5) - r(y1) = {reward[4] - reward[0]:.4f}; the same without Z: {without_Z[4] - without_Z[0]:.4f}")
 
 # %% [markdown]
 # ## Exercises: the optimum and the gap
@@ -255,7 +270,7 @@ for budget in (0.1, 0.5, 1.0, 2.0):
 # each seed, at two β and two learning rates.
 
 # %%
-line = "tabular open pg beta=0.2,1 sgd lr=1,5 steps=600 seeds=20 every=10 keep=none truth=normal"
+line = "tabular open pg beta=0.2,1 sgd lr=1,5 steps=1500 seeds=20 every=15 keep=none truth=normal"
 record = lab.run(line)
 print(line)
 lab.show(*drawings.price_and_pace(record))
@@ -266,9 +281,10 @@ from lab.experiments.frontiers import optimal_policies
 kl = lab.metrics.kl_from_reference(record).isel(step=-1).mean("prompt").median("seed")
 exact = optimal_policies(record.isel(lr=0, beta=0, drop=True), record["beta"].values.tolist())
 exact_kl = lab.metrics.kl_from_reference(exact).mean("prompt").median("seed")
+print("KL from the reference at the end, nats, medians of 20 seeds")
 for beta in (0.2, 1.0):
     ends = ", ".join(f"{float(kl.sel(beta=beta, lr=rate)):.3f} with lr = {rate:g}" for rate in (1.0, 5.0))
-    print(f"beta = {beta}: KL at the end {ends}; of the exact optimum {float(exact_kl.sel(beta=beta)):.3f} nats (medians of 20 seeds)")
+    print(f"beta = {beta}: {ends}; the exact optimum has {float(exact_kl.sel(beta=beta)):.3f}")
 
 # %% [markdown]
 # So when a run of yours drifts too far from its reference, there are two different cures. A larger β moves the goal nearer. A smaller
@@ -289,7 +305,8 @@ for beta in (0.2, 1.0):
 # π* stays. Z is multiplied by exp(10/β), and max J = β log Z grows by 10. The optimum only knows differences of rewards within a prompt.
 #
 # </details>
-#
+
+# %% [markdown]
 # **2.** A colleague doubles all rewards and doubles β. What happens to the optimum?
 #
 # <details><summary>Answer</summary>
@@ -297,7 +314,8 @@ for beta in (0.2, 1.0):
 # Nothing: only r/β enters. β has the unit of the reward per nat, so a β without its reward scale says nothing.
 #
 # </details>
-#
+
+# %% [markdown]
 # **3.** Two policies have the same KL from π*. Do they have the same objective J?
 #
 # <details><summary>Answer</summary>
@@ -305,15 +323,18 @@ for beta in (0.2, 1.0):
 # Yes, if the KL is KL(π ‖ π*): J = β log Z − β KL(π ‖ π*). They may have very different E r and KL(π ‖ π_ref).
 #
 # </details>
-#
-# **4.** At some β you see that one more nat of KL would bring 0.3 of reward. Is β above or below 0.3 if the policy is the optimum?
+
+# %% [markdown]
+# **4.** A policy stands on the frontier, and one more nat of KL would bring it 0.3 of reward. For which β is it the optimum? What should it
+# do if β is 0.1?
 #
 # <details><summary>Answer</summary>
 #
-# Equal to 0.3: the slope of the frontier is β. If β is smaller the policy has stopped too early, if it is larger it went too far.
+# For β = 0.3, the slope of the frontier there. If a nat costs 0.1 and brings 0.3, it should go on, to where the frontier is flatter.
 #
 # </details>
-#
+
+# %% [markdown]
 # **5.** Why can DPO do without Z, although π* contains it?
 #
 # <details><summary>Answer</summary>

@@ -79,7 +79,7 @@ EXERCISE = Exercise(
     wrong=(
         Wrong(
             _stopping_early,
-            "Your training stops by itself when the loss is small. Take every step: what comes after that is the point.",
+            "Your training stops by itself when the loss is small. Take every step: what follows is the point.",
         ),
         Wrong(_climbing, "Your rewards go uphill: the winners end below the losers. Subtract the gradient."),
         Wrong(_of_the_sum, "Your steps are those of the summed loss, larger the more comparisons there are."),

@@ -86,7 +86,7 @@ EXERCISE = Exercise(
         Wrong(_summed, "Your numbers grow with the number of comparisons. The task asks for a mean."),
         Wrong(
             _wrong_side,
-            "Your push is large where the reward already orders the pair rightly. On which side of 0 is σ to be near 1?",
+            "Your push is large where the reward orders the pair rightly. On which side of 0 is σ to be near 1?",
         ),
         Wrong(_winners_only, "Your gradient moves the winners alone. Each comparison pushes its loser just as hard."),
         Wrong(_transposed, "You read the table the other way round: wins[i, j] counts how often i beat j."),
