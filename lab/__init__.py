@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import lab.comparisons as comparisons
     import lab.estimators as estimators
+    import lab.explorer as explorer
     import lab.gradients as gradients
     import lab.metrics as metrics
     import lab.optima as optima
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lab.experiments.picture import picture
     from lab.experiments.running import run
     from lab.experiments.sheets import sheets
+    from lab.explorer import explore
     from lab.objectives import (
         AOT,
         BCO,
@@ -142,6 +144,8 @@ _HOMES: dict[str, str | None] = {
     "comparisons": None,
     "optima": None,
     "estimators": None,
+    "explore": "lab.explorer",
+    "explorer": None,
     "gradients": None,
     "load": "lab.trajectory",
     "metrics": None,
@@ -221,6 +225,8 @@ __all__ = [
     "comparisons",
     "optima",
     "estimators",
+    "explore",
+    "explorer",
     "gradients",
     "load",
     "metrics",

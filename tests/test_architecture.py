@@ -35,14 +35,13 @@ COMPUTE = (
     "training",
 )
 RECORD = ("trajectory", "metrics", "intervals", "properties")
-SHOW = ("plots", "explorer")
-DESK = ("experiments", "store", "scoreboard", "claims", "peers", "course", "doctor", "cli", "__main__")
+SHOW = ("plots",)
+DESK = ("experiments", "store", "scoreboard", "claims", "peers", "explorer", "course", "doctor", "cli", "__main__")
 
 SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),
     **dict.fromkeys(RECORD, {"numpy", "xarray"}),
     "plots": {"numpy", "xarray", "pandas", "matplotlib", "seaborn"},
-    "explorer": {"numpy", "xarray", "pandas", "matplotlib", "seaborn", "ipywidgets", "anywidget", "IPython"},
     "__init__": set(),
 }
 # Two modules of the record room need one more library, for one duty each.

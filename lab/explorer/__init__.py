@@ -1,0 +1,49 @@
+"""The explorer: one widget over pure functions, and its pictures for pages that nobody can click on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lab.explorer.training.twin import twin
+    from lab.explorer.widget import Explorer
+
+__all__ = ["explore", "twin"]
+
+EXAMPLE = "mlp s2 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
+
+
+def explore(
+    line: str = EXAMPLE, *, hide: Sequence[str] = (), lock: Sequence[str] = (), predict: bool = False
+) -> Explorer:
+    """Show an experiment with controls to change it, in a notebook.
+
+    Args:
+        line: an experiment line without axes.
+        hide: keys of controls that are not shown, such as ("optimizer",).
+        lock: keys of controls that can be looked at only, such as ("beta",).
+        predict: whether the reader predicts where the chosen response ends before anything of it is shown.
+
+    Returns:
+        The widget; in plain Python its line and summary.
+
+    Raises:
+        TypeError, ValueError: for a line that is not valid or that the explorer cannot show, or an unknown key; the
+            message says what is allowed.
+        NonFiniteError: if a run becomes NaN or infinite.
+    """
+    from lab.explorer.limits import Limited
+    from lab.explorer.training.scene import TrainingScene
+    from lab.explorer.widget import Explorer
+
+    scene = TrainingScene()
+    return Explorer(Limited(scene, hide=hide, lock=lock), scene.begin(line, predict=predict))
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use (PEP 562)."""
+    if name == "twin":
+        return import_module("lab.explorer.training.twin").twin
+    raise AttributeError(f"lab.explorer has no {name!r}. It has: {', '.join(__all__)}.")
