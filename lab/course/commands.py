@@ -124,6 +124,45 @@ def verify(only: str | None, notebooks: Path) -> None:
 
 
 @main.command()
+@click.argument("submissions", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="grades.csv",
+    show_default=True,
+    help="The table; the reasons for each student go to a folder beside it.",
+)
+@only_option
+@click.option("--seconds", default=20.0, show_default=True, help="Time for one answer.")
+@click.option("--megabytes", default=2048, show_default=True, help="Memory for one answer.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Answers that run at once.")
+def grade(submissions: Path, out: Path, only: str | None, seconds: float, megabytes: int, jobs: int) -> None:
+    """Grade the folder SUBMISSIONS, which holds NAME.ipynb or NAME/*.ipynb for each student.
+
+    Each answer runs in a process of its own with limits on time and memory, and is judged here by its outputs. That
+    protects against accidents. It is no security boundary: grade strangers' code in a container or a virtual machine.
+    """
+    from lab.course.grading.collecting import collect
+    from lab.course.grading.limits import Limits
+    from lab.course.grading.marking import grade as grade_submissions
+    from lab.course.grading.writing import write_marks
+
+    own = [exercise for exercise in exercises().values() if exercise.chapter in numbers(chapters_of(only))]
+    try:
+        found = collect(submissions)
+        limits = Limits(seconds, megabytes)
+    except (FileNotFoundError, ValueError) as error:
+        raise Mistake(str(error)) from None
+    most = sum(exercise.points for exercise in own)
+    reports = []
+    for report in grade_submissions(found, own, limits, jobs):
+        reports.append(report)
+        click.echo(" ".join([f"{report.student}: {report.total} of {most}.", *report.remarks]))
+    folder = write_marks(reports, own, out)
+    click.echo(f"{out}, reasons in {folder}")
+
+
+@main.command()
 @click.argument("notebook", type=click.Path(path_type=Path))
 @notebooks_option
 def diff(notebook: Path, notebooks: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 SCALARS = (bool, int, float, str)
+MOST = 2**63 - 1  # beyond it arithmetic with floats breaks
 
 
 def plain(value: Any) -> Any:
@@ -22,6 +23,8 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: Something in it is none of these.
     """
+    if type(value) is int and abs(value) > MOST:
+        raise TypeError(f"a whole number above {MOST}")
     if value is None or type(value) in SCALARS:
         return value
     if isinstance(value, np.generic):

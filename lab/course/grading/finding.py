@@ -1,0 +1,148 @@
+"""Find the answer to an exercise in a student's cells, and what it needs of the other cells."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab.course.exercise import Exercise, Mistake
+from lab.course.names import EVERYTHING, bound, used
+
+MARK = re.compile(r"#+\s*exercise\s+(\d\.\d)\b", re.I)
+REFERENCE = "it hands in the reference, which earns no points. Write the function yourself."
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is run for one exercise.
+
+    Args:
+        statements: Python statements, in the order of the notebook; the answer's own is among them.
+        function: Name of the student's function.
+        remarks: What was tolerated.
+    """
+
+    statements: tuple[str, ...]
+    function: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Statement:
+    """One top-level statement of a notebook: its source, what it binds and uses, and its cell."""
+
+    source: str
+    binds: frozenset[str]
+    uses: frozenset[str]
+    cell: int
+
+
+def marked(cell: str) -> str | None:
+    """Read which exercise a cell answers.
+
+    Args:
+        cell: Its source.
+
+    Returns:
+        The name that "# exercise 4.2" gives in the comments at its top, or None.
+    """
+    for line in cell.splitlines():
+        if line.strip() and not line.lstrip().startswith(("#", "%")):
+            return None
+        found = MARK.match(line.strip())
+        if found:
+            return found[1]
+    return None
+
+
+def program(exercise: Exercise, cells: Sequence[str]) -> Program:
+    """Put together what an answer needs.
+
+    Args:
+        exercise: The exercise.
+        cells: The code of every cell of the student, in order.
+
+    Returns:
+        The answer's statement and, by name, those of other cells that it needs; never a whole cell.
+
+    Raises:
+        Mistake: There is no answer, it is no Python, or it asks for the reference.
+    """
+    answers = [number for number, cell in enumerate(cells) if marked(cell) == exercise.id]
+    if not answers:
+        raise Mistake("it was not handed in: no cell begins with '# exercise " + exercise.id + "'.")
+    remarks = [f"handed in {len(answers)} times; the last one counts"] if len(answers) > 1 else []
+    own = answers[-1]
+    try:
+        inside = _statements(cells[own], own)
+    except (SyntaxError, ValueError, RecursionError) as problem:
+        raise Mistake(f"its cell is not Python: {problem}.") from None
+    name, remark = _answer(exercise, inside)
+    remarks += [remark] if remark else []
+    statements: list[_Statement] = []
+    for number, cell in enumerate(cells):
+        if number in answers[:-1]:
+            continue
+        try:
+            found = inside if number == own else _statements(cell, number)
+        except (SyntaxError, ValueError, RecursionError):
+            continue
+        # A scratch copy of the function elsewhere must not replace the answer.
+        statements += [each for each in found if number == own or name not in each.binds]
+    needed = _needed(name, statements)
+    if any(_asks_for_the_reference(each.source) for each in needed):
+        raise Mistake(REFERENCE)
+    return Program(tuple(each.source for each in needed), name, tuple(remarks))
+
+
+def _answer(exercise: Exercise, inside: list[_Statement]) -> tuple[str, str]:
+    if any(exercise.function in each.binds for each in inside):
+        return exercise.function, ""
+    functions = [name for each in inside if each.source.startswith(("def ", "async def ", "@")) for name in each.binds]
+    if len(functions) == 1:
+        return functions[0], f"the function is called {functions[0]}, not {exercise.function}"
+    raise Mistake(f"its cell defines no function {exercise.function}.")
+
+
+def _statements(cell: str, number: int) -> list[_Statement]:
+    # Lines for the notebook or the shell are no Python; a blank keeps the numbers of the lines.
+    python = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines())
+    found = []
+    for node in ast.parse(python).body:
+        source = ast.unparse(node)
+        found.append(_Statement(source, frozenset(bound(source)), frozenset(used(source)), number))
+    return found
+
+
+def _needed(name: str, statements: list[_Statement]) -> list[_Statement]:
+    """Choose the statements that bind a name, those that bind what they use, and so on."""
+    wanted, waiting = set[int](), [name, EVERYTHING]
+    seen = set(waiting)
+    while waiting:
+        current = waiting.pop()
+        for place, statement in enumerate(statements):
+            if current in statement.binds and place not in wanted:
+                wanted.add(place)
+                new = statement.uses - seen
+                waiting += new
+                seen |= new
+    return [statements[place] for place in sorted(wanted)]
+
+
+def _asks_for_the_reference(source: str) -> bool:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import) and any(alias.name.startswith("lab.course.chapters") for alias in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lab.course.chapters"):
+            return True
+        if isinstance(node, ast.ImportFrom) and node.module == "lab.course":
+            if any(alias.name == "chapters" for alias in node.names):
+                return True
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Name | ast.Attribute):
+                if (called.id if isinstance(called, ast.Name) else called.attr) in {"reference", "solution"}:
+                    return True
+    return False
