@@ -214,11 +214,11 @@ check("1.2", gap)
 check("1.3", limits)
 
 # %%
-tilt = reference("1.1")
+course_tilt = reference("1.1")
 with np.errstate(divide="ignore"):
     log_ref_without_y5 = np.log(np.array([0.50, 0.25, 0.17, 0.08, 0.0]))
 for beta in (1.0, 0.1, 0.01):
-    print(f"beta = {beta:<5}", "pi* =", np.round(np.exp(tilt(log_ref_without_y5, reward, beta)), 4))
+    print(f"beta = {beta:<5}", "pi* =", np.round(np.exp(course_tilt(log_ref_without_y5, reward, beta)), 4))
 
 # %% [markdown]
 # A response that the reference never gives stays impossible at every β: its KL would be infinite. RLHF, and DPO with it, chooses among
@@ -232,7 +232,7 @@ for beta in (1.0, 0.1, 0.01):
 # %%
 log_ref = np.log(pi_ref)
 for beta in (2.0, 1.0, 0.5, 0.2):
-    near, far = (tilt(log_ref, reward, beta * factor) for factor in (1.001, 0.999))
+    near, far = (course_tilt(log_ref, reward, beta * factor) for factor in (1.001, 0.999))
     more_reward = (np.exp(far) - np.exp(near)) @ reward
     more_kl = np.exp(far) @ (far - log_ref) - np.exp(near) @ (near - log_ref)
     print(f"beta = {beta:<4} extra reward / extra KL = {more_reward / more_kl:.5f}")
@@ -255,10 +255,10 @@ check("1.4", frontier_speed)
 check("1.5", beta_for)
 
 # %%
-beta_for = reference("1.5")
+course_beta = reference("1.5")
 for budget in (0.1, 0.5, 1.0, 2.0):
-    beta = beta_for(budget, log_ref, reward)
-    print(f"{budget} nats: beta = {beta:.4f}, expected reward {np.exp(tilt(log_ref, reward, beta)) @ reward:.4f}")
+    beta = course_beta(budget, log_ref, reward)
+    print(f"{budget} nats: beta = {beta:.4f}, expected reward {np.exp(course_tilt(log_ref, reward, beta)) @ reward:.4f}")
 
 # %% [markdown]
 # The first nat buys more than the second: the frontier bends. Plans like "let us spend twice the KL" should count on less than twice the gain.

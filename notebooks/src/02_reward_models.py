@@ -60,12 +60,12 @@ print(f"y1 beats y2 with probability {chance[0, 1]:.3f}; it did so in {wins[0, 1
 # Write your guess down. The next cells show it, and beside it what happens when the same two are compared ten times and y1 wins eight.
 
 # %%
-fit = reference("2.3")
+course_fit = reference("2.3")
 steps = np.unique((10 ** np.linspace(0, 4, 25)).round().astype(int))
 labels = {"one label": np.array([[0, 1], [0, 0]]), "8 of 10": np.array([[0, 8], [2, 0]])}
 gap = {}
 for name, table in labels.items():
-    gap[name] = np.array([np.subtract(*fit(table, 1.0, each)) for each in steps])
+    gap[name] = np.array([np.subtract(*course_fit(table, 1.0, each)) for each in steps])
     at = np.searchsorted(steps, [100, 1000, 10_000])
     print(f"{name:>10}:", ", ".join(f"{gap[name][k]:.2f} after {steps[k]:,}" for k in at))
 print(f"log 10 = {np.log(10):.2f};  log(8/2) = {np.log(4):.2f}")
@@ -83,9 +83,6 @@ lab.show(*drawings.gaps(steps, gap, lab.metrics.flow_margin(1.0, steps.astype(fl
 # The same thing in a table with four prompts, each with one pair and one label. The objective `reward` is the loss of this notebook, with logits as
 # rewards. Let it run for ten times the steps; then change the learning rate. Does the log-probability of the rejected response ever stop
 # falling?
-
-# %%
-lab.show(*lab.explorer.twin("tabular s1 reward sgd lr=10 steps=500 seeds=1"))
 
 # %%
 lab.explore("tabular s1 reward sgd lr=10 steps=500 seeds=1")
@@ -116,10 +113,10 @@ print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 # The left side here is a finite difference of the loss. You will write the right side, so here is the course's own.
 
 # %%
-bt_loss = reference("2.1")
+course_loss = reference("2.1")
 nudge = 1e-5 * np.eye(6)
-left = np.array([(bt_loss(fitted + each, wins)[0] - bt_loss(fitted - each, wins)[0]) / 2e-5 for each in nudge])
-right = bt_loss(fitted, wins)[1]
+left = np.array([(course_loss(fitted + each, wins)[0] - course_loss(fitted - each, wins)[0]) / 2e-5 for each in nudge])
+right = course_loss(fitted, wins)[1]
 print("left ", np.round(left, 6))
 print("right", np.round(right, 6), f"  largest difference {np.abs(left - right).max():.0e}")
 
@@ -129,7 +126,7 @@ print("right", np.round(right, 6), f"  largest difference {np.abs(left - right).
 # $$\sum_j N_{kj}\, \sigma(\hat r_k - \hat r_j) = \sum_j W_{kj}, \qquad N_{kj} = W_{kj} + W_{jk}$$
 
 # %%
-best = fit(wins, 5.0, 2000)
+best = course_fit(wins, 5.0, 2000)
 expected = ((wins + wins.T) / (1 + np.exp(best[None, :] - best[:, None]))).sum(1)
 print("expected wins", np.round(expected, 6))
 print("counted wins ", wins.sum(1), f"  largest difference {np.abs(expected - wins.sum(1)).max():.0e}")
@@ -139,7 +136,7 @@ print("counted wins ", wins.sum(1), f"  largest difference {np.abs(expected - wi
 # Recall line 5 of notebook 01: β log Z is such a constant.
 
 # %%
-left, right = bt_loss(fitted, wins)[0], bt_loss(fitted + 100, wins)[0]
+left, right = course_loss(fitted, wins)[0], course_loss(fitted + 100, wins)[0]
 print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 
 # %% [markdown]
@@ -152,7 +149,7 @@ print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 
 # %%
 for each in (10, 100, 1000, 10_000):
-    m = np.subtract(*fit(labels["one label"], 0.1, each))
+    m = np.subtract(*course_fit(labels["one label"], 0.1, each))
     left, right = m + np.exp(m), 1 + 2 * 0.1 * each
     print(f"t = {0.1 * each:4g}: left {left:9.3f}  right {right:9.3f}  difference {left / right - 1:.1%}")
 
@@ -175,7 +172,7 @@ check("2.1", bt_loss)
 # %%
 shares = wins.ravel() / wins.sum()
 resampled = generator.multinomial(wins.sum(), shares, size=100).reshape(-1, 6, 6)
-fits = np.stack([fit(table, 5.0, 300) for table in resampled])
+fits = np.stack([course_fit(table, 5.0, 300) for table in resampled])
 lab.show(*drawings.graph(wins, reward, fits, "All couples compared"))
 
 # %% [markdown]
@@ -186,7 +183,7 @@ islands = wins.copy()
 islands[:3, 3:] = islands[3:, :3] = 0
 shares = islands.ravel() / islands.sum()
 resampled = generator.multinomial(islands.sum(), shares, size=100).reshape(-1, 6, 6)
-fits = np.stack([fit(table, 5.0, 300) for table in resampled])
+fits = np.stack([course_fit(table, 5.0, 300) for table in resampled])
 lab.show(*drawings.graph(islands, reward, fits, "Two islands"))
 
 # %%
@@ -221,13 +218,13 @@ check("2.3", fit)
 check("2.4", has_best_reward)
 
 # %%
-has_best_reward = reference("2.4")
+course_test = reference("2.4")
 couples = (np.triu(np.ones((6, 6)), 1) / 15).ravel()
 print("share of 200 drawn data sets that have a best reward")
 for comparisons in (6, 12, 24, 48, 96):
     drawn = generator.multinomial(comparisons, couples, size=200).reshape(-1, 6, 6)
     won = generator.binomial(drawn, chance)
-    finite = [has_best_reward(up + (total - up).T) for up, total in zip(won, drawn)]
+    finite = [course_test(up + (total - up).T) for up, total in zip(won, drawn)]
     print(f"{comparisons:3d} comparisons of 6 responses: {np.mean(finite):4.0%}")
 
 # %% [markdown]
@@ -245,7 +242,7 @@ check("2.5", calibration_error)
 # Fit rewards to 16 comparisons among the six responses, and let them predict 5,000 new ones, by the same true reward:
 
 # %%
-calibration_error = reference("2.5")
+course_error = reference("2.5")
 drawn = generator.multinomial(16, couples).reshape(6, 6)
 won = generator.binomial(drawn, chance)
 few = won + (drawn - won).T
@@ -255,9 +252,9 @@ fresh = won + (drawn - won).T
 edges = np.linspace(0, 1, 11)
 print(" steps   loss on the 16   loss on new ones   calibration error on new ones")
 for each in (1, 3, 10, 100, 1000, 10_000):
-    fitted = fit(few, 2.0, each)
-    losses = (bt_loss(fitted, table)[0] for table in (few, fresh))
-    print(f"{each:6,}", *(f"{loss:16.3f}" for loss in losses), f"{calibration_error(fitted, fresh, edges):19.3f}")
+    fitted = course_fit(few, 2.0, each)
+    losses = (course_loss(fitted, table)[0] for table in (few, fresh))
+    print(f"{each:6,}", *(f"{loss:16.3f}" for loss in losses), f"{course_error(fitted, fresh, edges):19.3f}")
 
 # %% [markdown]
 # The loss on the data goes down all the way. On new comparisons it turns: the order of the responses hardly changes any more, but the model
