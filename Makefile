@@ -17,7 +17,7 @@ INSTALL := $(RUN) -m pip install --disable-pip-version-check --no-input -c const
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 .PHONY: figures
 figures: $(STAMP)  ## every figure that is out of date, then CLAIMS.md and SCOREBOARD.md (with ARGS: only what they name)
@@ -33,6 +33,10 @@ test: $(STAMP)  ## the tests, on two processes
 .PHONY: lab
 lab: $(STAMP)  ## JupyterLab on the notebooks
 	$(RUN) -m jupyterlab --notebook-dir=. $(ARGS)
+
+.PHONY: notebooks
+notebooks: $(STAMP)  ## build and run the notebooks from notebooks/src
+	OMP_NUM_THREADS=1 $(RUN) -m lab.course build --student --execute --out notebooks $(ARGS)
 
 .PHONY: check
 check: $(STAMP)  ## lint, formatting and types

@@ -104,4 +104,4 @@ def test_licence_and_authors_are_the_same_everywhere():
 def test_make_offers_the_documented_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.M))
-    assert targets == {"figures", "test", "lab", "check", "bench", "help", "clean"}
+    assert targets == {"figures", "test", "lab", "notebooks", "check", "bench", "help", "clean"}

@@ -114,7 +114,7 @@ def _open(judge: Callable[[list[Case], list[Any]], None], cases: list[Case], out
         raise
     # A judge of an open task works with whatever it is given; what it stumbles on is not what was asked for.
     except Exception as problem:
-        raise Mistake(f"it gives {form(outputs[0])}, which cannot be used: {str(problem)[:300]}") from None
+        raise Mistake(f"it gives {form(outputs[0])}, which cannot be used: {str(problem)[:300].rstrip('.')}.") from None
 
 
 def _unchanged(exercise: Exercise, case: Case, outcome: Outcome) -> None:
