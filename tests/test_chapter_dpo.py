@@ -7,8 +7,11 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+import lab
 from lab.course.chapters.dpo import counterexample, logit_gradient, loss, minimiser, ratio
+from lab.course.drawings import dpo as drawings
 from lab.course.exercise import Mistake
+from lab.experiments.attribution import attribute
 from lab.objectives import DPO, PairLogProbs
 from lab.optima import optimum
 
@@ -127,3 +130,37 @@ def test_a_counterexample_outside_the_rules_is_told_which(place, value, says):
     given[place] = np.array(value)
     with pytest.raises(Mistake, match=says):
         counterexample.EXERCISE.judge([()], [tuple(given)])
+
+
+def test_the_plane_says_what_the_runs_did_and_where_the_arrows_point():
+    line = "tabular s1,s2,s3,s4 dpo beta=0.1,2 sgd lr=0.02 steps=400 seeds=1 prompts=1 every=4"
+    record = lab.run(line)
+    figure, alt = drawings.phase_plane(record)
+    margins = record["log_prob"] - record["reference_log_prob"]
+    for beta in (0.1, 2.0):
+        last = margins.sel(scenario="s1", beta=beta).isel(seed=0, step=-1, prompt=0)
+        pair = (last.isel(response=int(record[name][0])) for name in ("chosen", "rejected"))
+        assert f"{float(next(pair) - next(pair)):.1f} nats for beta {beta:g}" in alt
+    assert "100% of the arrows" in alt
+    clock = figure.axes[1]
+    curves = [each for each in clock.lines if each.get_linestyle() == "-"]
+    circles = [each for each in clock.lines if each.get_marker() == "o"]
+    for curve, circle in zip(curves, circles, strict=True):
+        wanted = np.interp(circle.get_xdata(), curve.get_xdata(), curve.get_ydata())
+        np.testing.assert_allclose(circle.get_ydata(), wanted, rtol=0.02)  # a step is no flow
+
+
+def test_the_plane_tells_three_betas_apart_and_no_more():
+    record = lab.run("tabular s1 dpo beta=0.1,0.2,0.5,1 sgd lr=1 steps=4 seeds=1 prompts=1")
+    with pytest.raises(ValueError, match="has 4 β; 3 can be told apart"):
+        drawings.phase_plane(record)
+
+
+def test_slow_motion_shows_the_steps_that_were_made():
+    line = "tabular s2 dpo beta=0.1 sgd lr=0.5 steps=3 seeds=1 prompts=1 responses=4 spread=even"
+    record = lab.run(line)
+    _, alt = drawings.slow_motion(record, attribute(line), (0, 2))
+    made = record["log_prob"].diff("step").isel(seed=0, prompt=0, step=0)
+    for name in ("chosen", "rejected"):
+        assert f"{float(made.isel(response=int(record[name][0]))):+.3f}" in alt
+    assert "at step 0 the weight is 0.50" in alt

@@ -21,13 +21,15 @@ BETAS = (0.1, 10.0)
 def counterexample():
     """Return data from which DPO does not learn the optimum of the RLHF objective.
 
-    All couples are compared, infinitely often, and each label is right more often than wrong: wins[i, j] is above 1/2
-    exactly where reward[i] is above reward[j]. Even so KL(optimum ‖ minimiser of DPO's loss) has to be above 0.01 nats.
-    Use 3 to 6 responses, win probabilities from 0.01 to 0.99, rewards from −5 to 5, no two equal, reference
-    probabilities of at least 0.001, and β from 0.1 to 10.
+    All couples are compared, infinitely often, and each label is right more often than wrong:
+    wins[i, j] is above 1/2 exactly where reward[i] is above reward[j]. Even so KL(optimum ‖
+    minimiser of DPO's loss) has to be above 0.01 nats. Use 3 to 6 responses, win probabilities from
+    0.01 to 0.99, rewards from −5 to 5, no two equal, reference probabilities of at least 0.001, and
+    β from 0.1 to 10.
 
     Returns:
-        A tuple of reference probabilities [response], rewards [response], wins [i, j] (with 1/2 on the diagonal) and β.
+        A tuple of reference probabilities [response], rewards [response], wins [i, j] (with 1/2 on
+            the diagonal) and β.
     """
     reference = np.array([0.5, 0.3, 0.2])
     reward = np.array([1.0, 0.5, 0.0])

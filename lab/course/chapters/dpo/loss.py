@@ -11,11 +11,13 @@ from lab.course.exercise import Exercise, Wrong
 def dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta):
     """Return the DPO loss of every pair, not averaged.
 
-    A response is a row of tokens here, as in a language model: log π(y) is the sum of its tokens' log-probabilities.
-    A shorter response is filled up with zeros. Margins reach 4000 nats to either side; the loss has to stay finite.
+    A response is a row of tokens here, as in a language model: log π(y) is the sum of its tokens'
+    log-probabilities. A shorter response is filled up with zeros. Margins reach 4000 nats to either
+    side; the loss has to stay finite.
 
     Args:
-        chosen: log-probabilities of the chosen responses' tokens under the policy, [pair, token], nats.
+        chosen: log-probabilities of the chosen responses' tokens under the policy, [pair, token],
+            nats.
         rejected: the same of the rejected responses; they may have another number of tokens.
         reference_chosen: the chosen responses' tokens under the reference, [pair, token], nats.
         reference_rejected: the rejected responses' tokens under the reference.

@@ -17,12 +17,13 @@ LOG_SUM = 1e-8  # how far the log of the summed probabilities may be from 0
 def dpo_minimiser(wins, reference_log_prob, beta):
     """Return the policy at which DPO's loss over all comparisons is least, as log-probabilities.
 
-    Every couple of responses has been compared, infinitely often. The labels follow Bradley–Terry for some reward that
-    you do not see. Solve it or train it; KL(optimum ‖ yours) has to be below 1e-6 nats, for the optimum of the RLHF
-    objective with that reward.
+    Every couple of responses has been compared, infinitely often. The labels follow Bradley–Terry
+    for some reward that you do not see. Solve it or train it; KL(optimum ‖ yours) has to be below
+    1e-6 nats, for the optimum of the RLHF objective with that reward.
 
     Args:
-        wins: probability that i is preferred over j, strictly between 0 and 1, [i, j]; wins[i, j] + wins[j, i] = 1.
+        wins: probability that i is preferred over j, strictly between 0 and 1, [i, j]; wins[i, j] +
+            wins[j, i] = 1.
         reference_log_prob: log π_ref, [response], nats.
         beta: β, above 0.
 

@@ -11,8 +11,9 @@ from lab.course.exercise import Exercise, Wrong
 def log_gradient_ratio(log_chosen, log_rejected, reference_log_chosen, reference_log_rejected, beta):
     """Return log |∂ℓ/∂π⁻| − log |∂ℓ/∂π⁺| of the DPO loss ℓ in many states of a pair.
 
-    π⁺ and π⁻ are the probabilities of the chosen and of the rejected response, and count as two free variables here,
-    as in the 3D-Properties paper. log π⁻ goes down to −2000: form no probability.
+    π⁺ and π⁻ are the probabilities of the chosen and of the rejected response, and count as two
+    free variables here, as in the 3D-Properties paper. log π⁻ goes down to −2000: form no
+    probability.
 
     Args:
         log_chosen: log π⁺, [state], nats.

@@ -22,14 +22,16 @@ NOT_COMPARED = {"seeds", "seed", "every", "keep"}
 def optimiser_claim():
     """Return the evidence for a claim: "the optimiser decides how much of the chosen response is left, if ...".
 
-    Write two pairs of experiment lines. Within a pair one line says adam, the other sgd, and only their learning rates
-    and steps differ. At the moment when the loss first reaches the level you give, the chosen response has more mass
-    under sgd in the first pair: the 95 % interval of the difference over 8 seeds lies above 0.01. In the second pair it
-    lies within −0.01 and 0.01. The second pair differs from the first in one other word or setting: the condition.
-    Every run has to reach the loss; 300 to 600 steps are enough for that.
+    Write two pairs of experiment lines. Within a pair one line says adam, the other sgd, and only
+    their learning rates and steps differ. At the moment when the loss first reaches the level you
+    give, the chosen response has more mass under sgd in the first pair: the 95 % interval of the
+    difference over 8 seeds lies above 0.01. In the second pair it lies within −0.01 and 0.01. The
+    second pair differs from the first in one other word or setting: the condition. Every run has to
+    reach the loss; 300 to 600 steps are enough for that.
 
     Returns:
-        A tuple: adam line, sgd line, adam line and sgd line where the condition fails, loss in nats.
+        A tuple: adam line, sgd line, adam line and sgd line where the condition fails, loss in
+            nats.
     """
     adam = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=300"
     sgd = "mlp s1 dpo beta=0.1 sgd lr=0.5 steps=400"

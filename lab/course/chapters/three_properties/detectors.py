@@ -11,10 +11,13 @@ from lab.course.exercise import Exercise, Wrong
 def three_properties(log_chosen, log_rejected, unseen, loss):
     """Return which of the three properties one run has.
 
-    drop: log π⁻ has fallen, from the first state to the last, by over 10 nats more than log π⁺ has risen; a log π⁺ that
-    has not risen counts as 0. degradation: π⁺ ends more than 0.01 below its peak, and the loss ends below its value at
-    the peak. dispersion: u ends more than 0.01 above its minimum and above its start, and the loss ends below its value
-    at the minimum. Of equal peaks or minima the first counts.
+    drop: from the first state to the last, log π⁻ falls by over 10 nats more than log π⁺ rises; a
+    log π⁺ that ends below its start counts as no rise.
+
+    degradation: π⁺ ends more than 0.01 below its peak, and the loss ends below its value there.
+
+    dispersion: u ends more than 0.01 above its minimum, ends above its start by any amount, and the
+    loss ends below its value at the minimum. Of equal peaks or minima the first counts.
 
     Args:
         log_chosen: log π⁺, [step], nats.

@@ -11,12 +11,14 @@ from lab.course.exercise import Exercise, Wrong
 def predicted_change(log_prob, kernel, logit_gradient, lr):
     """Return how every log π changes in one step of plain gradient descent, to first order.
 
-    The policy is any network: its parameters θ give the logits of all prompts, and J = ∂ logits / ∂θ is known through
-    the kernel K = J Jᵀ, which says how far a push on one logit moves another one.
+    The policy is any network: its parameters θ give the logits of all prompts, and J = ∂ logits /
+    ∂θ is known through the kernel K = J Jᵀ, which says how far a push on one logit moves another
+    one.
 
     Args:
         log_prob: log π before the step, [prompt, response], nats.
-        kernel: K, [prompt · response, prompt · response]; the logits in the order of log_prob.ravel().
+        kernel: K, [prompt · response, prompt · response]; the logits in the order of
+            log_prob.ravel().
         logit_gradient: G = ∂L/∂ logits, [prompt, response].
         lr: learning rate η.
 

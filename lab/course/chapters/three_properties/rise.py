@@ -12,8 +12,8 @@ from lab.course.exercise import Exercise, Wrong
 def chosen_slope(log_prob, chosen, rejected):
     """Return how fast log π⁺ grows in a table that DPO trains on one pair, in many states.
 
-    The logits of the prompt move by +δ at the chosen response and by −δ at the rejected one. Return the derivative of
-    log π⁺ in δ, at δ = 0. Can it be negative?
+    The logits of the prompt move by +δ at the chosen response and by −δ at the rejected one. Return
+    the derivative of log π⁺ in δ, at δ = 0. Can it be negative?
 
     Args:
         log_prob: log π of one prompt, [state, response], nats.

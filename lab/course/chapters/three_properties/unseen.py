@@ -14,8 +14,8 @@ TIE = 1e-9  # states nearer to the border than this are left out: rounding would
 def unseen_direction(log_prob, chosen, rejected, step):
     """Return whether the unseen responses of a table gain or lose when the logits of the pair move.
 
-    The logits move by +step at the chosen and by −step at the rejected response. A step of 1e-6 is as good as none; a
-    step of 1 is not. The answer has to hold for both.
+    The logits move by +step at the chosen and by −step at the rejected response. A step of 1e-6 is
+    as good as none; a step of 1 is not. The answer has to hold for both.
 
     Args:
         log_prob: log π of one prompt before the step, [state, response], nats.
