@@ -37,8 +37,10 @@ def test_defaults_are_filled_in() -> None:
 
 
 def test_every_field_is_a_word_in_the_same_order() -> None:
-    assert [field.name for field in dataclasses.fields(Experiment)] == list(WORDS)
-    for field in dataclasses.fields(Experiment):
+    *given, then = dataclasses.fields(Experiment)
+    assert [field.name for field in given] == list(WORDS)
+    assert (then.name, then.default) == ("then", ())
+    for field in given:
         if field.default is not dataclasses.MISSING:
             assert field.default == WORDS[field.name].default, field.name
 

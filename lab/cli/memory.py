@@ -26,7 +26,7 @@ def check_memory(experiment: Experiment, *, memory: int | None = None) -> None:
     """
     memory = _installed() if memory is None else memory
     runs = experiment.value("seeds") * math.prod(len(values) for values in experiment.axes.values())
-    steps = experiment.value("steps") // experiment.value("every") + 1
+    steps = experiment.updates // experiment.value("every") + 1
     size = 4 if "float32" in experiment.dtype else 8
     needed = runs * steps * experiment.value("prompts") * experiment.value("responses") * size
     if memory and needed > memory:

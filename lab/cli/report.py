@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.experiments.grammar import write_value
-from lab.experiments.vocabulary import EXAMPLE, KEPT, WORDS, Word, takers
+from lab.experiments.vocabulary import EXAMPLE, KEPT, STAGE_WORDS, WORDS, Word, takers
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,6 +30,7 @@ COLOURS = {
     "present": "bold red", "absent": "green", "inconclusive": "yellow",
 }  # fmt: skip
 MOST_CELLS = 40
+AFTER = " (after then)"
 WIDTH = 140  # where there is no terminal to ask
 
 
@@ -114,18 +115,20 @@ def show_words(out: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("word", "default", "values", "axis", "meaning"):
         table.add_column(column, overflow="fold")
-    for name, word in WORDS.items():
+    for name, word in {**WORDS, **STAGE_WORDS}.items():
         table.add_row(
             Text(name if word.kind == "bare" else f"{name}=", style="bold"),
             _default(word),
             _values(word),
             "" if word.sweep == "fixed" else "yes",
-            word.about + (f" (for {takers(name)})" if word.owner else ""),
+            word.about + (f" (for {takers(name)})" if word.owner else "") + (AFTER if name in STAGE_WORDS else ""),
         )
     out.print(table)
     out.print(
         "\nPolicy, scenario, objective and optimizer are bare words, the rest is KEY=VALUE; the order is free.\n"
         "Where axis says yes, a comma makes one: s1,s2 or beta=0.05,0.1,0.5 gives the record a dimension of that name."
+        "\nThe word then begins a further stage; it lists what changes of objective, optimizer, their keys, terms, steps:\n"
+        "sft sgd lr=0.1 steps=100 then dpo beta=0.5 steps=300 reference=stage. A word stays as it was last said."
     )
 
 

@@ -10,7 +10,7 @@ from numbers import Integral, Real
 from lab.experiments.grammar import nearest, write_field, write_value
 from lab.experiments.own_world import check_own
 from lab.experiments.tables import read_pairs, read_start, write_pairs, write_start
-from lab.experiments.vocabulary import COUPLED, GRADIENTS, KEPT, WORDS, Value, Word, takers
+from lab.experiments.vocabulary import COUPLED, GRADIENTS, KEPT, STAGE_WORDS, WORDS, Value, Word, takers
 
 # (chosen, rejected) start probability of each scenario, by the key that sets it.
 STARTS = {"s1": ("on", "on"), "s2": ("off", "on"), "s3": ("on", "off"), "s4": ("off", "off")}
@@ -32,7 +32,7 @@ def check_field(name: str, given: object) -> tuple[Value, ...]:
         TypeError: A value of another type.
         ValueError: No value, a value that is not allowed, a repeated one, or an axis where none is possible.
     """
-    word = WORDS[name]
+    word = WORDS.get(name) or STAGE_WORDS[name]
     several: Iterable[object]
     if given is None:
         several = ()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from lab.experiments.checks import belongs, check_field, check_together
-from lab.experiments.grammar import read, write
+from lab.experiments.checks import Values, check_field, check_together
+from lab.experiments.grammar import THEN, read, split, write
 from lab.experiments.own_world import SIZES, contradicting, settle_sizes
+from lab.experiments.stages import Step, check_stages, read_stages, without_strangers, write_stages
 from lab.experiments.vocabulary import WORDS, Value
 
 
@@ -94,6 +95,7 @@ class Experiment:
         features: Number of features of a loglinear policy.
         overlap: Cosine of the chosen and the rejected features of a loglinear policy.
         dtype: float64, float32.
+        then: What changes in each further stage, as text: ("beta=0.5 steps=300",).
 
     Raises:
         TypeError: A value of another type.
@@ -172,14 +174,20 @@ class Experiment:
     features: tuple[int, ...] = (16,)
     overlap: tuple[float, ...] = (0.0,)
     dtype: tuple[str, ...] = ("float64",)
+    then: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, check_field(field.name, getattr(self, field.name)))
+        for name in WORDS:
+            object.__setattr__(self, name, check_field(name, getattr(self, name)))
         for name, size in settle_sizes(self._values()).items():
             object.__setattr__(self, name, size)
         values = self._values()
         check_together(values, [name for name, value in values.items() if value != WORDS[name].default])
+        if self.then:
+            steps = read_stages(values, self.then)
+            check_stages([values, *(step.values for step in steps)])
+            object.__setattr__(self, "then", write_stages(values, steps))
+            list(self.stages())  # each is an experiment by itself, and says what is wrong with it
 
     @classmethod
     def parse(cls, line: str) -> Experiment:
@@ -187,7 +195,8 @@ class Experiment:
 
         Args:
             line: For example "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24", in any order;
-                a comma makes an axis.
+                a comma makes an axis, and `then` begins a further stage that lists only what changes:
+                "... steps=200 then beta=0.5 steps=300".
 
         Returns:
             The experiment; `str` of it is the canonical line.
@@ -196,8 +205,9 @@ class Experiment:
             TypeError: The line is not text.
             ValueError: A word is unknown, malformed, repeated, missing, out of range or out of place.
         """
-        given = read(line)
-        experiment = cls(**given)  # type: ignore[arg-type]
+        first, *later = split(line)
+        given = read(first)
+        experiment = cls(**given, then=tuple(later))  # type: ignore[arg-type]
         for name in SIZES:
             if given.get(name, getattr(experiment, name)) != getattr(experiment, name):
                 raise ValueError(contradicting(name, given[name], getattr(experiment, name)))
@@ -207,12 +217,20 @@ class Experiment:
 
     def __str__(self) -> str:
         """Write the canonical line: `Experiment.parse(str(e)) == e`."""
-        return write(self._values())
+        return f" {THEN} ".join([write(self._values()), *self.then])
 
     @property
     def axes(self) -> dict[str, tuple[Value, ...]]:
-        """The fields with more than one value, in canonical order."""
-        return {name: values for name, values in self._values().items() if len(values) > 1}
+        """The fields with more than one value in any stage, in canonical order."""
+        several = {
+            name: values for stage, _ in self.stages() for name, values in stage._values().items() if len(values) > 1
+        }
+        return {name: several[name] for name in WORDS if name in several}
+
+    @property
+    def updates(self) -> int:
+        """The number of updates of all stages together."""
+        return sum(stage.value("steps") for stage, _ in self.stages())
 
     @property
     def batched_axes(self) -> dict[str, tuple[Value, ...]]:
@@ -245,12 +263,30 @@ class Experiment:
         looped = self.looped_axes
         for combination in product(*looped.values()):
             coordinates = dict(zip(looped, combination, strict=True))
-            values = self._values() | {name: (value,) for name, value in coordinates.items()}
-            own = dict(values)
-            for name in WORDS:  # in this order, since a key may belong to another that goes
-                if not belongs(name, own):
-                    own[name] = WORDS[name].default
-            yield Experiment(**own), coordinates  # type: ignore[arg-type]
+            own, *later = (
+                Step(without_strangers(_at(stage._values(), looped, coordinates), {}), reference)
+                for stage, reference in self.stages()
+            )
+            yield Experiment(**own.values, then=write_stages(own.values, later)), coordinates  # type: ignore[arg-type]
+
+    def stages(self) -> Iterator[tuple[Experiment, str]]:
+        """Go through the stages, of which a line without `then` has one.
+
+        Yields:
+            The stage as an experiment of its own, with what it has of the stages before; and its reference: "start",
+            "stage", or "" for that of the stage before.
+        """
+        if not self.then:
+            yield self, "start"
+            return
+        values = self._values()
+        for step in (Step(values, "start"), *read_stages(values, self.then)):
+            yield Experiment(**step.values), step.reference  # type: ignore[arg-type]
 
     def _values(self) -> dict[str, tuple[Value, ...]]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in WORDS}
+
+
+def _at(values: dict[str, tuple[Value, ...]], looped: Iterable[str], place: dict[str, Value]) -> Values:
+    """Return the values at a place of the looped axes."""
+    return values | {name: (place[name],) for name in looped if len(values[name]) > 1}

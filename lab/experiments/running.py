@@ -24,7 +24,7 @@ from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import MLP, LogLinear, Policy, Tabular
 from lab.preferences import Preferences
 from lab.problems import Problem
-from lab.training import NonFiniteError, Record, check_device, train
+from lab.training import NonFiniteError, Record, Stage, check_device, train
 
 
 def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable[[float], None] | None = None) -> Any:
@@ -62,7 +62,7 @@ def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable
 def build(
     experiment: Experiment, *, device: str = "cpu"
 ) -> tuple[Problem, Policy, Objective | PolicyGradient, Optimizer, dict[str, list[Any]]]:
-    """Build what an experiment without looped axes names.
+    """Build what an experiment without looped axes names; of several stages, the first.
 
     Args:
         experiment: the experiment; its batched axes times its seeds are the runs.
@@ -82,15 +82,11 @@ def build(
     seeds = range(experiment.value("seed"), experiment.value("seed") + experiment.value("seeds"))
     axes: dict[str, list[Any]] = {name: list(values) for name, values in experiment.batched_axes.items()}
     axes["seed"] = list(seeds)
-    columns = dict(zip(axes, zip(*product(*axes.values()), strict=True), strict=True))
+    columns, hyper = _columns(axes), _hyper(experiment, axes)
 
     def per_run(name: str) -> list[Any]:
         """One value a run, whether the field is an axis or not."""
         return list(columns[name]) if name in columns else [experiment.value(name)] * len(columns["seed"])
-
-    def hyper(name: str) -> float | Tensor:
-        """A number, or one value a run if the field is an axis."""
-        return torch.tensor(columns[name], dtype=torch.float64) if name in columns else experiment.value(name)
 
     problem = build_problem(experiment, per_run, hyper)
     policy, optimizer = _policy(experiment, problem, hyper), _optimizer(experiment, hyper)
@@ -105,12 +101,36 @@ def build(
     return problem, policy, objective, optimizer, axes
 
 
+def build_later(experiment: Experiment, axes: dict[str, list[Any]]) -> tuple[Stage, ...]:
+    """Build the stages after the first.
+
+    Args:
+        experiment: the experiment, without looped axes.
+        axes: the axes whose product is the run dimension, as `build` returns them.
+    """
+    _, *later = experiment.stages()
+    return tuple(
+        Stage(
+            build_objective(stage, _hyper(stage, axes)),
+            _optimizer(stage, _hyper(stage, axes)),
+            stage.value("steps"),
+            reference or "before",
+        )
+        for stage, reference in later
+    )
+
+
 def build_pairwise(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer, dict[str, list[Any]]]:
     """Build what an experiment names, where its objective is one of preference pairs.
 
     Raises:
-        ValueError: as `build`, and for a policy gradient, a reward model or an open scenario.
+        ValueError: as `build`, and for a policy gradient, a reward model, an open scenario or several stages.
     """
+    if experiment.then:
+        raise ValueError(
+            f"the line goes on 'then {experiment.then[0]}', and this looks at one objective from end to end; give each "
+            "stage a line of its own"
+        )
     if experiment.scenario == ("open",):
         raise ValueError(
             "the scenario is open, in which every run has pairs of its own, and this looks at fixed pairs; choose s1, "
@@ -158,6 +178,7 @@ def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable
         objective,
         optimizer,
         steps=experiment.value("steps"),
+        then=build_later(experiment, axes),
         start=None if isinstance(objective, BradleyTerry) else reference(policy, problem),
         record=Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+"))),
         batch=experiment.value("batch"),
@@ -190,6 +211,23 @@ def _learned_reward(
     )  # fmt: skip
     scores = trained["score"].isel(step=-1).transpose(*axes, "prompt", "response").values
     return torch.from_numpy(scores.reshape(problem.target_log_prob.shape).copy())
+
+
+def _columns(axes: dict[str, list[Any]]) -> dict[str, tuple[Any, ...]]:
+    """Return the value of every run on each axis."""
+    return dict(zip(axes, zip(*product(*axes.values()), strict=True), strict=True))
+
+
+def _hyper(stage: Experiment, axes: dict[str, list[Any]]) -> Callable[[str], float | Tensor]:
+    """Return what gives the value of a key: a number, or one value a run if the key is an axis in this stage."""
+    columns = _columns(axes)
+
+    def hyper(name: str) -> float | Tensor:
+        if len(getattr(stage, name)) > 1:
+            return torch.tensor(columns[name], dtype=torch.float64)
+        return stage.value(name)
+
+    return hyper
 
 
 def _policy(experiment: Experiment, problem: Problem, hyper: Callable[[str], float | Tensor]) -> Policy:

@@ -254,6 +254,17 @@ WORDS: dict[str, Word] = {
     "dtype": Word("number type of the computation", "choice", ("float64",), ("float64", "float32"), sweep="looped"),
 }  # fmt: skip
 
+# What may change after `then`: what is descended, and how. The rest is the world that the stages share.
+STAGED = ("objective", "optimizer", "lr", "steps", *(name for name, word in WORDS.items()
+          if word.owner in ("objective", "optimizer", "divergence")))  # fmt: skip
+# Words that only a stage after `then` has.
+STAGE_WORDS = {
+    "reference": Word(
+        "the reference from here on: where the first stage began, or where this one does; unchanged if not given",
+        "choice", choices=("start", "stage"), optional=True,
+    ),
+}  # fmt: skip
+
 
 def takers(name: str) -> str:
     """Name the words that take a field, as in 'objective dpo or ipo', or the few that do not."""

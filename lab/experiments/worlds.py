@@ -51,7 +51,7 @@ def build_problem(experiment: Experiment, per_run: PerRun, hyper: Hyper) -> Prob
             seeds=per_run("seed"),
             spread=experiment.value("spread"),
         )
-    lengths = (experiment.value("chosen_length"), experiment.value("rejected_length"))
+    lengths = _said_lengths(experiment)
     if lengths != (1, 1):
         problem = replace(problem, lengths=_lengths(pairs, sizes, lengths))
     if experiment.value("truth") == "normal":
@@ -127,6 +127,12 @@ def _sampler(experiment: Experiment, hyper: Hyper, reference: Tensor, reward: Te
 
 def _sizes(experiment: Experiment) -> tuple[int, int]:
     return experiment.value("prompts"), experiment.value("responses")
+
+
+def _said_lengths(experiment: Experiment) -> tuple[int, int]:
+    """Return the tokens of chosen and of rejected responses as some stage says them; those that do, agree."""
+    told = {(stage.value("chosen_length"), stage.value("rejected_length")) for stage, _ in experiment.stages()}
+    return max(told)  # a stage that does not count tokens has 1 and 1
 
 
 def _lengths(pairs: Preferences, sizes: tuple[int, int], lengths: tuple[int, int]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from lab.gradients import (
     norms_and_cosine,
     weight_table,
 )
-from lab.objectives import Objective, PairLogProbs
+from lab.objectives import Objective
 from lab.objectives.view import PairView
 from lab.optimizers import Optimizer
 from lab.policies import Policy
@@ -24,6 +24,41 @@ from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.online import OnlineWeights
 from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
+from lab.training.stages import Stage
+
+
+@dataclass
+class _Way:
+    """How far the runs have come; every stage takes them on from where the one before left them.
+
+    Args:
+        state: parameters, [run, parameter].
+        reference: log pi_ref as it is now, [run, prompt * response].
+        tape: what is written, [row, run, ...] each.
+        rows: the recorded steps.
+        weights: the pairs' weights of one step after the other.
+        online: or those of what the policy draws.
+        batched: whether a step sees only some of the pairs.
+        progress: called with the finished share.
+        optimizer: the one of the stage before, and its `memory`, blank at the step `since`.
+        step, row: where the next stage begins.
+        broken: whether a run has left the numbers.
+    """
+
+    state: Tensor
+    reference: Tensor
+    tape: dict[str, Tensor]
+    rows: list[int]
+    weights: Iterator[Tensor]
+    online: OnlineWeights | None
+    batched: bool
+    progress: Callable[[float], None] | None
+    optimizer: Optimizer | None = None
+    memory: tuple[Tensor, ...] = ()
+    since: int = 0
+    step: int = 0
+    row: int = 0
+    broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,6 +71,7 @@ class Chunk:
         objective: the objective.
         optimizer: the optimiser.
         start: parameters of the reference, [run, parameter], on the device and in the dtype of the computation.
+        then: the stages that follow.
     """
 
     problem: Problem
@@ -43,6 +79,7 @@ class Chunk:
     objective: Objective
     optimizer: Optimizer
     start: Tensor
+    then: tuple[Stage, ...] = ()
 
     @cached_property
     def flat(self) -> Tensor:
@@ -52,42 +89,82 @@ class Chunk:
     def train(
         self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """Advance the runs by `steps` updates.
+        """Advance the runs by `steps` updates, and by those of the stages that follow.
+
+        A state is told of, in loss and gradients, by the stage that leaves from it: where one stage ends and the next
+        begins, that is the next.
 
         Returns:
             The tape, [run, step, ...] each, and for every run the first recorded row that is not finite (the number of
-            rows if none), [run].
+            rows if none), [run]. Its reference is that of the last stage.
         """
-        shape = (self.problem.prompts, self.problem.responses)
+        stages = (Stage(self.objective, self.optimizer, steps), *self.then)
+        total = sum(stage.steps for stage in stages)
+        rows = record.steps(total)
+        start = self._reference((self.problem.prompts, self.problem.responses))
         state = self.start.clone()
-        memory = self.optimizer.memory(state)
-        weights = pair_weights(self.problem.preferences, batch, self.problem.seeds, state)
-        online = None if self.problem.online is None else OnlineWeights(self.problem, self.problem.online)
-        rows = record.steps(steps)
-        reference = self._reference(shape)
-        pairs = PairView.of(self.problem, self.objective.needs, reference)
-        tape = blank_tape(record, len(rows), reference, state, logits_only=self.policy.parameters_are_logits)
+        way = _Way(
+            state,
+            start,
+            blank_tape(record, len(rows), start, state, logits_only=self.policy.parameters_are_logits),
+            rows,
+            pair_weights(self.problem.preferences, batch, self.problem.seeds, state),
+            None if self.problem.online is None else OnlineWeights(self.problem, self.problem.online),
+            batch not in (0, len(self.problem.preferences)),
+            progress,
+        )
+        told: list[dict[str, Tensor]] = []
+        for stage in stages:
+            if stage.reference == "start":
+                way.reference = start
+            elif stage.reference == "stage":
+                way.reference = self.policy.forward(way.state)[0].log_softmax(-1).flatten(1)
+            told.append(self._advance(stage, way))
+            if way.broken:
+                break
+        tape = {name: value.transpose(0, 1) for name, value in way.tape.items()}
+        for name in ("linear_change", "realised_change"):
+            if name in tape:
+                tape[name][:, -1] = torch.nan  # no step follows the last state
+        tape |= {
+            name: torch.cat([part[name] for part in told], 1) if len(told) > 1 else told[0][name] for name in told[0]
+        }
+        broken = [first_broken(tape[name][:, : way.row + 1], len(rows)) for name in ("log_prob", "loss")]
+        tape["reference_log_prob"] = way.reference
+        for name in ("log_prob", "reference_log_prob", "predicted_change", "linear_change", "realised_change"):
+            if name in tape:
+                tape[name] = tape[name].unflatten(-1, (self.problem.prompts, self.problem.responses))
+        return tape, torch.minimum(*broken)
+
+    def _advance(self, stage: Stage, way: _Way) -> dict[str, Tensor]:
+        """Take the runs through one stage, and return what it tells of its recorded rows, [run, row, ...]."""
+        objective, optimizer, tape, state, rows = stage.objective, stage.optimizer, way.tape, way.state, way.rows
+        if way.optimizer is None or type(optimizer) is not type(way.optimizer):
+            way.memory, way.since = optimizer.memory(state), way.step
+        way.optimizer = optimizer
+        pairs = PairView.of(self.problem, objective.needs, way.reference)
         # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
-        as_table = self.policy.parameters_are_logits and "predictions" not in record.keep
+        as_table = self.policy.parameters_are_logits and "predicted_change" not in tape
         # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
-        as_logits = as_table and self.objective.only_margin and online is None
-        told = self.objective.whole  # the record speaks of both terms, and of all pairs
-        in_part = told is not self.objective
-        sampled = online is not None or batch not in (0, len(self.problem.preferences))
-        row, recorded, table, gradient = 0, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
-        for step in range(steps + 1):
+        as_logits = as_table and objective.only_margin and way.online is None
+        told = objective.whole  # the record speaks of both terms, and of all pairs
+        first, end = way.row, way.step + stage.steps
+        final = end == rows[-1]
+        row, recorded, table, gradient = first, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
+        for step in range(way.step, end + final):
             if not as_logits:  # where they do, the table is the state itself
                 logits, passed = self.policy.forward(state)
                 log_prob = logits.log_softmax(-1)
-                table = log_prob.view(reference.shape)
+                table = log_prob.view(way.reference.shape)
             recording = step == rows[row]
             if recording:
                 recorded[row].copy_(table)
                 if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
+                    way.broken = True
                     break
             seen = pairs(table)
-            push = torch.cat(self.objective.response_weights(seen), 1)
-            weight = next(weights) if online is None else online.at(step, log_prob)
+            push = torch.cat(objective.response_weights(seen), 1)
+            weight = next(way.weights) if way.online is None else way.online.at(step, log_prob)
             weighted = push * weight
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
@@ -98,17 +175,17 @@ class Chunk:
                 by_logit = self._by_logit(log_prob, weighted)
                 # One reverse pass of the sum: what is recorded of the terms then never changes the run.
                 gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True))[:, 0]
-            last = step == steps
-            update = torch.zeros_like(state) if last else self.optimizer.update(gradient, memory, step + 1)
+            last = step == end
+            update = torch.zeros_like(state) if last else optimizer.update(gradient, way.memory, step + 1 - way.since)
             if recording:
                 if "parameters" in tape:
                     tape["parameters"][row] = state
-                if in_part and not as_table:
+                if told is not objective and not as_table:
                     push = torch.cat(told.response_weights(seen), 1)
                     by_logit = self._by_logit(log_prob, push * weight)
                 if "parameter_cosine" in tape:
                     whole = by_logit
-                    if sampled:
+                    if way.batched or way.online is not None:
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
                     scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
                     tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
@@ -116,28 +193,27 @@ class Chunk:
                     )
                 if "predicted_change" in tape:
                     by_term = self.policy.pullback(state, passed, by_logit)
-                    changes = self._changes(state, passed, log_prob, by_term, update)
+                    changes = self._changes(optimizer, state, passed, log_prob, by_term, update)
                     tape["predicted_change"][row], tape["linear_change"][row] = changes[:, :2], changes[:, 2]
             state.add_(update)
             if recording and "realised_change" in tape:
                 after = self.policy.forward(state)[0].log_softmax(-1).view_as(table)
                 tape["realised_change"][row] = after - table
             row += recording and not last
-            if progress and step % 25 == 0:
-                progress(step / steps)
-        for name in ("linear_change", "realised_change"):
-            if name in tape:
-                tape[name][-1] = torch.nan  # no step follows the last state
-        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+            if way.progress and step % 25 == 0:
+                way.progress(step / rows[-1])
+        way.step, way.row = end, row
+        # Rows that a broken run never reached are told of like the rest, and left out later.
+        log_prob = tape["log_prob"].transpose(0, 1)[:, first : len(rows) if final or way.broken else row]
         if as_logits:
-            tape["log_prob"] = tape["log_prob"].unflatten(-1, shape).log_softmax(-1).flatten(2)
-        tape |= self._losses(pairs(tape["log_prob"]))
-        broken = [first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
-        tape["reference_log_prob"] = reference
-        for name in ("log_prob", "reference_log_prob", "predicted_change", "linear_change", "realised_change"):
-            if name in tape:
-                tape[name] = tape[name].unflatten(-1, shape)
-        return tape, torch.minimum(*broken)
+            shape = (self.problem.prompts, self.problem.responses)
+            log_prob = log_prob.unflatten(-1, shape).log_softmax(-1).flatten(2)
+        pairs_told = pairs(log_prob)
+        return {
+            "log_prob": log_prob,
+            "loss": told.loss(pairs_told),
+            "response_weight": torch.stack(told.response_weights(pairs_told), 2),
+        }
 
     def _reference(self, shape: tuple[int, int]) -> Tensor:
         reference = self.policy.forward(self.start)[0].log_softmax(-1)
@@ -153,18 +229,12 @@ class Chunk:
         table = weight_table(weighted, self.flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
         return logit_gradient(log_prob[:, None], table)
 
-    def _changes(self, state: Tensor, passed: Any, log_prob: Tensor, by_term: Tensor, update: Tensor) -> Tensor:
+    def _changes(
+        self, optimizer: Optimizer, state: Tensor, passed: Any, log_prob: Tensor, by_term: Tensor, update: Tensor
+    ) -> Tensor:
         """Return first-order changes of log pi: by a plain step along either term, and by the actual update."""
-        rate = self.optimizer.learning_rate(state)
+        rate = optimizer.learning_rate(state)
         rate = rate[..., None] if isinstance(rate, Tensor) and rate.ndim else rate
         directions = torch.cat((-rate * by_term, update[:, None]), 1)
         along = self.policy.pushforward(state, passed, directions)
         return log_prob_change(log_prob[:, None], along).flatten(2)
-
-    def _losses(self, pairs: PairLogProbs) -> dict[str, Tensor]:
-        """Evaluate the objective on the whole tape in one pass."""
-        told = self.objective.whole
-        return {
-            "loss": told.loss(pairs),
-            "response_weight": torch.stack(told.response_weights(pairs), 2),
-        }

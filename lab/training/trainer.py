@@ -21,6 +21,7 @@ from lab.training.loop import Chunk
 from lab.training.recording import NonFiniteError, Record
 from lab.training.rollouts import RolloutChunk
 from lab.training.scores import ScoreChunk
+from lab.training.stages import Stage
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 EVERYTHING = Record()
@@ -33,6 +34,7 @@ def train(
     optimizer: Optimizer,
     *,
     steps: int,
+    then: Sequence[Stage] = (),
     start: Tensor | None = None,
     record: Record = EVERYTHING,
     batch: int = 0,
@@ -50,7 +52,9 @@ def train(
         objective: the objective of the pairs, or a policy gradient, which draws its own responses: the pairs are then
             only what the record speaks of; hyper-parameters are numbers or [run].
         optimizer: the optimiser; its learning rate is a number or [run].
-        steps: number of updates, at least 1.
+        steps: number of updates, at least 1; of the first stage where others follow.
+        then: stages that follow, of objectives of pairs. A recorded state is told of by the stage that leaves from it;
+            the record's betas and reference are those of the last stage.
         start: parameters of the reference policy, where training starts, [run, parameter]; None computes them by
             `lab.references.reference_parameters`; a reward model begins at scores of 0.
         record: what to keep and how often.
@@ -66,7 +70,8 @@ def train(
 
     Raises:
         ValueError: for steps < 1, a batch size out of range, a device that is not there, a per-run value whose length
-            differs from the number of runs, or batches or unequal weights with an objective that couples pairs.
+            differs from the number of runs, batches or unequal weights with an objective that couples pairs, or
+            stages with a policy gradient or a reward model.
         NonFiniteError: if a run becomes NaN or infinite: it names the run and carries the record up to there.
     """
     device = check_device(device)
@@ -83,8 +88,15 @@ def train(
             raise ValueError(
                 f"batch is {batch} with a policy gradient, which draws its own; allowed is 0: give samples"
             )
-    else:
-        _check_coupling(objective, problem, batch)
+    for each in (objective, *(stage.objective for stage in then)):
+        if then and isinstance(each, PolicyGradient | BradleyTerry):
+            raise ValueError(
+                f"{type(each).__name__} has a loop of its own and no stages; train it alone, and give what it ends "
+                "with as the next training's start"
+            )
+        if not isinstance(each, PolicyGradient):
+            _check_coupling(each, problem, batch)
+    total = steps + sum(stage.steps for stage in then)
     if isinstance(objective, BradleyTerry):
         policy, blank = policy.scorer(problem)
         start = blank if start is None else start
@@ -117,14 +129,16 @@ def train(
                 _place(objective, *where),
                 _place(optimizer, *where),
                 start[rows].to(device, dtype),
+                **({"then": tuple(_place(stage, *where) for stage in then)} if then else {}),
             )
-            share = _share(progress, first / problem.runs, size / problem.runs)
+            share = _share(progress, first / problem.runs, len(start[rows]) / problem.runs)
             with torch.inference_mode():
                 tape, bad = chunk.train(steps, record, batch, share)
             tapes.append({name: value.cpu() for name, value in tape.items()})
             broken.append(bad.cpu())
     tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
-    for name, beta in zip(("beta_chosen", "beta_rejected"), objective.betas, strict=True):
+    betas = then[-1].objective.betas if then else objective.betas
+    for name, beta in zip(("beta_chosen", "beta_rejected"), betas, strict=True):
         tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs)
     if problem.reward is not None:
         tape["reward"] = problem.reward
@@ -139,7 +153,7 @@ def train(
         return trajectory.assemble(
             arrays={name: value.numpy() for name, value in kept.items()},
             axes=axes,
-            steps=torch.tensor(record.steps(steps)[:rows]).numpy(),
+            steps=torch.tensor(record.steps(total)[:rows]).numpy(),
             pair_prompt=pairs.prompt.numpy(),
             chosen=pairs.chosen.numpy(),
             rejected=pairs.rejected.numpy(),
@@ -153,7 +167,7 @@ def train(
             },
         )
 
-    recorded, first_bad = record.steps(steps), torch.cat(broken)
+    recorded, first_bad = record.steps(total), torch.cat(broken)
     good = int(first_bad.min())
     if good == len(recorded):
         return assemble(good)
