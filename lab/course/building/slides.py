@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import nbformat
 
@@ -77,7 +78,7 @@ def slides_of(notebook: Any) -> str:
     first = TITLE.search(notebook.cells[0].source) if notebook.cells else None
     own = files("lab.course.building")
     return PAGE.format(
-        title=html.escape(first[1].strip("`*") if first else "Slides"),
+        title=html.escape(re.sub(r"[`*$]", "", first[1]) if first else "Slides"),
         style=(own / "slides.css").read_text(encoding="utf-8"),
         slides="\n".join(sections),
         script=(own / "slides.js").read_text(encoding="utf-8"),
@@ -189,20 +190,25 @@ def formula(latex: str, block: bool = False) -> str:
     from latex2mathml.converter import convert
 
     source = latex.strip()
+    # The converter aligns at & in align*, and knows no aligned.
+    tidy = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", source)
     try:
-        # The converter aligns at & in align*, and knows no aligned.
-        tidy = re.sub(r"\\(begin|end)\{aligned\}", r"\\\1{align*}", source)
         written = str(convert(tidy, display="block" if block else "inline"))
+        text = "".join(ElementTree.fromstring(written).itertext())
     # The converter has a dozen errors of its own, and IndexError besides.
     except Exception as problem:
-        raise ValueError(
-            f"The formula {source!r} cannot be written as MathML ({type(problem).__name__}). Write it with simpler "
-            "commands."
-        ) from None
+        raise ValueError(_unwritable(source, type(problem).__name__)) from None
+    bare = re.sub(r"\\[{}]", "", source)
+    if "\\" in text or bare.count("{") != bare.count("}"):
+        raise ValueError(_unwritable(source, "a command or brace is left over"))
     # As identifiers, names of functions would touch what follows them.
     return FUNCTION.sub(
         lambda found: f'<mo lspace="0.17em" rspace="{0 if found[2] else 0.17}em">{found[1]}</mo>', written
     )
+
+
+def _unwritable(source: str, problem: str) -> str:
+    return f"The formula {source!r} cannot be written as MathML ({problem}). Write it with simpler commands."
 
 
 def _code(cell: Any) -> str:
