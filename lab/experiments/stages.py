@@ -66,7 +66,7 @@ def write_stages(first: Values, steps: list[Step]) -> tuple[str, ...]:
     for now, reference in steps:
         words = []
         for name in (name for name in WORDS if name in STAGED):
-            newly = is_shown(name, now) and not belongs(name, before)
+            newly = is_shown(name, now) and not is_shown(name, before)
             counts = belongs(name, now) and not (name == "beta" and _mutes_beta(now))
             if name == "steps" or (counts and now[name] and (now[name] != said[name] or newly)):
                 words.append(write_word(name, now[name]))
