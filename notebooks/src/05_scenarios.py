@@ -11,7 +11,7 @@
 #
 # **After it you can**
 #
-# - name the four cells, and tell from the start of a pair where a table's mass will go;
+# - tell from the start of a pair where a table's mass will go;
 # - measure which cell shows which of the three properties;
 # - say how sure a number over seeds is;
 # - decide a claim by intervals, and see when its words are ambiguous;
@@ -22,7 +22,7 @@ import numpy as np
 
 import lab
 from lab.course import check, hint, reference, solution
-from lab.course.chapters.scenarios import differences
+from lab.course.chapters.scenarios.breaking import differences
 from lab.course.drawings import scenarios as drawings
 
 # %% [markdown]
