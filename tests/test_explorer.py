@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import lab
@@ -14,17 +17,19 @@ from lab.explorer.limits import Limited
 from lab.explorer.scene import Control, Picture
 from lab.explorer.sheets import Frame, Sheet, mark
 from lab.explorer.training import panels
-from lab.explorer.training.controls import stops
+from lab.explorer.training.controls import of_the_line, stops
+from lab.explorer.training.lines import with_word
 from lab.explorer.training.records import reading, record_of, row_of, stride
 from lab.explorer.training.scene import TrainingScene, what_happened
 from lab.explorer.training.state import Training
+from lab.explorer.training.worlds import rounded
 
 LINE = "tabular s2 dpo beta=0.1 sgd lr=1 steps=100 seeds=4"
 SCENE = TrainingScene()
 
 
-def state(line: str = LINE, **given) -> Training:
-    return Training(str(lab.Experiment.parse(line)), **given)
+def state(line: str = LINE, **view) -> Training:
+    return Training(str(lab.Experiment.parse(line)), **view)
 
 
 def control(key: str, at: Training) -> Control:
@@ -83,12 +88,15 @@ def test_every_objective_of_pairs_can_be_chosen_and_no_other():
     assert not {"ppo", "rm", "grpo"} & set(choices)
 
 
-def test_every_choice_of_every_control_is_a_valid_line():
-    for each in SCENE.controls(state()):
-        if each.group in ("world", "loss", "training"):
-            for value in each.choices:
-                changed = SCENE.change(state(), each.key, value) if each.key not in ("steps", "policy") else state()
-                assert lab.Experiment.parse(changed.line)
+@pytest.mark.parametrize("objective", ["dpo", "flex", "simpo", "kto", "discopop", "dpo_avg"])
+def test_every_choice_of_every_control_of_the_line_is_a_valid_line(objective):
+    experiment = with_word(lab.Experiment.parse(LINE), "objective", objective)
+    for each in of_the_line(experiment):
+        assert each.value in each.choices
+        for value in each.choices:
+            if each.key not in ("batch", "prompts", "responses", "on", "off"):  # these must fit each other
+                changed = with_word(experiment, each.key, value)
+                assert lab.Experiment.parse(str(changed)) == changed
 
 
 def test_a_typed_value_between_the_stops_stands_among_them_in_order():
@@ -135,6 +143,84 @@ def test_at_most_four_runs_are_pinned():
     full = state(pins=tuple(LINE.replace("seeds=4", f"seeds={n}") for n in (1, 2, 3, 5)))
     with pytest.raises(ValueError, match="5 runs are pinned; at most 4 can be. Remove one first."):
         SCENE.change(full, "pin", "")
+
+
+def test_a_branch_goes_on_as_the_run_did_until_something_is_changed():
+    whole = state(step=40)
+    branched = SCENE.change(whole, "branch", "")
+    assert branched.line == f"{LINE.replace('steps=100', 'steps=40')} then steps=60" and branched.pins == (LINE,)
+    table = [record_of(each.line)["log_prob"] for each in (whole, branched)]
+    np.testing.assert_allclose(table[1], table[0], rtol=0, atol=1e-12)
+    changed = SCENE.change(branched, "beta", "0.5")
+    assert changed.line.endswith("then beta=0.5 steps=60") and control("beta", changed).value == "0.5"
+    before, after = (record_of(each.line)["log_prob"] for each in (branched, changed))
+    np.testing.assert_array_equal(before.sel(step=slice(0, 40)), after.sel(step=slice(0, 40)))
+    assert abs(before - after).sel(step=100).max() > 0.1
+    assert "DPO β=0.5 · SGD 1 since step 40" in SCENE.show(changed).summary
+
+
+def test_what_stages_share_is_changed_in_all_of_them():
+    branched = SCENE.change(state(step=40), "branch", "")
+    assert SCENE.change(branched, "scenario", "s4").line.startswith("tabular s4 dpo beta=0.1 sgd lr=1 steps=40")
+    again = SCENE.change(replace(branched, step=20), "branch", "")
+    assert again.line == f"{LINE.replace('steps=100', 'steps=20')} then steps=80"
+
+
+@pytest.mark.parametrize("step", [0, 100])
+def test_a_branch_needs_steps_on_both_sides(step):
+    assert control("branch", state(step=step)).locked
+    with pytest.raises(
+        ValueError, match=f"a branch at step {step} leaves nothing on one side; move the cursor to 1 to 99"
+    ):
+        SCENE.change(state(step=step), "branch", "")
+
+
+def test_the_table_of_a_world_gives_the_same_world_back():
+    own = SCENE.change(state(), "world", control("world", state()).value)
+    assert own.line.startswith("tabular own dpo beta=0.1 sgd lr=1 steps=100 seeds=4 compare=0:0>5+1:")
+    table, drawn = json.loads(control("world", own).value), json.loads(control("world", state()).value)
+    assert table == drawn
+    start = np.exp(record_of(own.line)["reference_log_prob"].isel(seed=0)).values
+    np.testing.assert_allclose(start, np.array(table["start"], float), atol=2e-6)
+    np.testing.assert_allclose(start, np.exp(lab.run(LINE)["reference_log_prob"].isel(seed=0)), atol=2e-4)
+    assert not {"prompts", "responses", "on", "off"} & {each.key for each in SCENE.controls(own)}
+    assert SCENE.change(own, "scenario", "s1").line == LINE.replace("s2", "s1")
+
+
+def test_an_edited_table_is_what_is_trained():
+    table = {"start": [["0.5", "0.3", "0.2"]], "pairs": [["0", "2", "0", "1"], ["0", "2", "1", "3"]]}
+    own = SCENE.change(state(), "world", json.dumps(table))
+    assert "compare=0:2>0+0:2>1*3 start=0.5/0.3/0.2" in own.line
+    np.testing.assert_allclose(record_of(own.line)["pair_weight"], [0.25, 0.75])
+    assert [role.label for role in panels.response_roles(record_of(own.line), 0)] == ["rejected", "rejected", "chosen"]
+
+
+@pytest.mark.parametrize(
+    ("start", "pairs", "message"),
+    [
+        ([["0.5", "0.3", "0.1"]], [["0", "2", "0", "1"]], "the probabilities of prompt 0 sum to 0.9"),
+        ([["0.5", "0.3", "x"]], [["0", "2", "0", "1"]], "'x' is no number; give a probability above 0"),
+        ([["0.5", "0.3", "0.2"]], [["0", "a", "0", "1"]], "a pair has 'a' where a prompt or a response stands"),
+        ([["0.5", "0.3", "0.2"]], [], "there is no pair left. Add one"),
+        ([["0.5", "0.3", "0.2"]], [["0", "1", "3", "1"]], "there are 3 responses, 0 to 2, and a pair names response 3"),
+    ],
+)
+def test_a_table_that_makes_no_world_says_why(start, pairs, message):
+    with pytest.raises(ValueError, match=message):
+        SCENE.change(state(), "world", json.dumps({"start": start, "pairs": pairs}))
+
+
+@given(st.lists(st.floats(1e-7, 1.0), min_size=3, max_size=20))
+def test_rounded_probabilities_sum_to_one(weights):
+    row = np.array(weights) / np.sum(weights)
+    found = rounded(row)
+    assert found.sum() == pytest.approx(1, abs=1e-9) and found.min() > 0
+    assert abs(found - row).max() < 1e-4 * (1 + len(row))
+
+
+def test_one_term_only_is_a_word_of_the_line():
+    only = SCENE.change(state(), "terms", "chosen")
+    assert "terms=chosen" in only.line and "DPO β=0.1, chosen term only" in SCENE.show(only).summary
 
 
 def test_nothing_of_the_future_is_shown_before_the_guess():
@@ -275,7 +361,7 @@ def test_an_unknown_control_to_hide_or_lock_names_the_allowed():
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("fields", "message"),
     [
         ({"kind": "dial"}, "the kind of 'a' is 'dial'; the kinds are slider, cursor"),
         ({"kind": "slider", "value": "3", "choices": ("1", "2")}, "'a' is '3', not one of its choices 1, 2"),
@@ -285,9 +371,9 @@ def test_an_unknown_control_to_hide_or_lock_names_the_allowed():
         ),
     ],
 )
-def test_a_control_that_makes_no_sense_is_refused(given, message):
+def test_a_control_that_makes_no_sense_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
-        Control("a", "a", **given)
+        Control("a", "a", **fields)
 
 
 def test_the_widget_shows_an_error_and_keeps_the_last_good_view():

@@ -110,11 +110,11 @@ function render({ model, el }) {
         made.addEventListener("click", act);
         return made;
       };
-      const back = button("⏴", "one step back", () => { stop(); to(Number(slider.input.value) - 1); });
+      const back = button("|◂", "one step back", () => { stop(); to(Number(slider.input.value) - 1); });
       const play = button("▶", "play", () => {
         if (timer !== null) return stop();
         if (Number(slider.input.value) === now.choices.length - 1) to(0);
-        play.textContent = "⏸";
+        play.textContent = "❚❚";
         play.setAttribute("aria-label", "pause");
         timer = setInterval(() => {
           if (!root.isConnected) return stop();
@@ -123,7 +123,7 @@ function render({ model, el }) {
           to(Number(slider.input.value) + 1);
         }, 120);
       });
-      const forward = button("⏵", "one step forward", () => { stop(); to(Number(slider.input.value) + 1); });
+      const forward = button("▸|", "one step forward", () => { stop(); to(Number(slider.input.value) + 1); });
       slider.node.prepend(back, play, forward);
       return { node: slider.node, update(next) {
         now = next;

@@ -9,24 +9,31 @@ from lab.experiments.experiment import Experiment
 from lab.experiments.grammar import write_value
 from lab.experiments.vocabulary import GRADIENTS, WORDS, Value
 from lab.explorer.scene import Control
+from lab.explorer.training.lines import last_stage
 from lab.explorer.training.records import MEDIAN, record_of, row_of
 from lab.explorer.training.state import GUESS_TEXTS, GUESSES, Training
+from lab.explorer.training.worlds import world_of
 
 WORLD = ("scenario", "policy")
-LOSS = ("objective", "beta", "beta_chosen", "beta_rejected", "sft_weight")
+LOSS = ("objective", "beta", "beta_chosen", "beta_rejected", "sft_weight", "terms")
 OPTIMISER = ("optimizer", "lr", "steps", "seeds")
 ADVANCED = ("prompts", "responses", "on", "off", "width", "activation", "features", "momentum", "eps", "batch", "dtype")
-VIEW = ("line", "cursor", "shown", "prompt", "log", "pins", "pin", "guess", "again")
+VIEW = ("line", "cursor", "shown", "prompt", "log", "pins", "pin", "branch", "guess", "again", "world")
+NOT_OWN = ("prompts", "responses", "on", "off")  # a world of one's own brings these itself
 
 LABELS = {
     "scenario": "start of the responses", "beta": "β", "beta_chosen": "β⁺ (chosen)", "beta_rejected": "β⁻ (rejected)",
     "sft_weight": "weight of SFT", "optimizer": "optimiser", "lr": "learning rate", "dtype": "precision",
     "on": "start probability, likely", "off": "start probability, unlikely",
 }  # fmt: skip
+# In this order a two by two: above, the chosen response starts likely; on the left, the rejected one does.
 SCENARIOS = {
-    "s1": "both likely", "s2": "chosen unlikely, rejected likely", "s3": "chosen likely, rejected unlikely",
-    "s4": "both unlikely",
-}  # fmt: skip
+    "s1": "both start likely",
+    "s3": "only the chosen one likely",
+    "s2": "only the rejected one likely",
+    "s4": "neither starts likely",
+}
+TEXTS = {"terms": ("both terms", "only the chosen term", "only the rejected term")}
 
 # The stops of each slider: close enough to see a curve bend, few enough to write as short numbers.
 STOPS: dict[str, tuple[Value, ...]] = {
@@ -49,9 +56,9 @@ DIGITS = (1.0, 1.3, 1.8, 2.5, 3.2, 5.0, 7.0)
 
 
 def controls(state: Training) -> tuple[Control, ...]:
-    """List the controls of a state: those of the line, then those of the view."""
+    """List the controls of a state: those of the line's last stage, then those of the view."""
     experiment = Experiment.parse(state.line)
-    return (*of_the_line(experiment), *_of_the_view(state))
+    return (*of_the_line(last_stage(experiment)), *_of_the_view(state))
 
 
 def of_the_line(experiment: Experiment) -> tuple[Control, ...]:
@@ -59,7 +66,7 @@ def of_the_line(experiment: Experiment) -> tuple[Control, ...]:
     values = {name: getattr(experiment, name) for name in WORDS}
     own = [
         name for name, word in WORDS.items()
-        if word.owner in ("objective", "divergence") and belongs(name, values) and name not in LOSS
+        if word.owner in ("objective", "divergence") and belongs(name, values) and name not in (*LOSS, *ADVANCED)
         and word.kind in ("real", "whole", "choice")
     ]  # fmt: skip
     live = experiment.value("policy") == "tabular"
@@ -67,7 +74,11 @@ def of_the_line(experiment: Experiment) -> tuple[Control, ...]:
     for group, names in {
         "world": WORLD, "loss": (*LOSS, *own), "training": OPTIMISER, "advanced": ADVANCED,
     }.items():  # fmt: skip
-        found += [_word(experiment, name, group, live) for name in names if belongs(name, values)]
+        found += [
+            _word(experiment, name, group, live)
+            for name in names
+            if belongs(name, values) and not (name in NOT_OWN and experiment.scenario == ("own",))
+        ]
     return tuple(found)
 
 
@@ -85,13 +96,15 @@ def stops(name: str, current: tuple[Value, ...]) -> tuple[str, ...]:
         values = STOPS[name]
     elif name in DECADES:
         values = _log(*DECADES[name])
+    elif word.kind == "whole":
+        values = tuple(value for value in (0, 1, 2, 3, 5, 10, 20, 50) if value >= word.low)
     elif math.isfinite(word.high):
         values = tuple(round(word.low + share * (word.high - word.low), 6) for share in _INSIDE)
     else:
         scale = float(word.default[0]) if word.default and word.default[0] else 1.0
         values = tuple(float(f"{scale * factor:.6g}") for factor in _FACTORS)
-    if math.isfinite(word.low) and not word.open_low and name not in STOPS and name not in DECADES:
-        values = (type(values[-1])(word.low), *values)
+    if word.kind == "real" and math.isfinite(word.low) and not word.open_low and name not in (*STOPS, *DECADES):
+        values = (word.low, *values)
     numbers = sorted({*values, *current}, key=float)
     return tuple(write_value(value) for value in numbers)
 
@@ -114,7 +127,8 @@ def _word(experiment: Experiment, name: str, group: str, live: bool) -> Control:
         return Control(name, label, "grid", value, known, texts, group, word.about)
     if word.choices:
         allowed = tuple(choice for choice in word.choices if choice not in (*GRADIENTS, "rm"))
-        return Control(name, label, "select", str(experiment.value(name)), allowed, (), group, word.about)
+        texts = TEXTS.get(name, ())
+        return Control(name, label, "select", str(experiment.value(name)), allowed, texts, group, word.about)
     choices = stops(name, given)
     if word.optional:
         choices = ("", *choices)
@@ -145,7 +159,23 @@ def _of_the_view(state: Training) -> tuple[Control, ...]:
         Control("prompt", "prompt", "select", str(state.prompt), prompts, (), "view"),
         Control("log", "logarithmic heights", "toggle", "yes" if state.log else "no", ("no", "yes"), (), "view"),
         Control("pin", "pin this run", "button", group="compare", about="keeps its curves beside what comes next"),
+        Control(
+            "branch",
+            f"branch at step {step}",
+            "button",
+            group="compare",
+            about="pins this run and begins a new stage here: what is changed next holds from this step on",
+            locked=step in (steps[0], steps[-1]),
+        ),
         Control("pins", "pinned runs", "pins", "", state.pins, (), "compare"),
+        Control(
+            "world",
+            "your own pairs",
+            "world",
+            world_of(Experiment.parse(state.line), record),
+            group="own world",
+            about="start probabilities and pairs, to be edited and used",
+        ),
     ]
     if state.predict:
         shown.append(Control("again", "predict the next one", "button", group="predict", about="hides the run again"))

@@ -10,6 +10,7 @@ import numpy as np
 
 from lab import metrics, plots
 from lab.explorer.sheets import Frame
+from lab.explorer.training.lines import last_stage, seams
 from lab.explorer.training.records import Reading
 from lab.plots import Role, Summary
 
@@ -45,7 +46,12 @@ def curves_frame(readings: Sequence[Reading], what: str, log: bool) -> Frame:
 
 
 def draw_curves(ax: Axes, readings: Sequence[Reading], what: str, log: bool) -> None:
-    """Draw chosen, rejected and unseen of the current run, and the medians of the pinned ones thin beside them."""
+    """Draw chosen, rejected and unseen of the current run, and the medians of the pinned ones thin beside them.
+
+    A dotted line stands where a later stage of the current run begins.
+    """
+    for seam in seams(readings[0].experiment):
+        ax.axvline(seam, color=plots.REFERENCE.color, linewidth=1.0, linestyle="dotted", zorder=1)
     for number, reading in reversed(list(enumerate(readings))):
         series: Mapping[Role, Summary] = getattr(reading, what)
         for role, summary in series.items():
@@ -160,10 +166,14 @@ def _weights(record: xr.Dataset, prompt: int) -> xr.DataArray:
 
 
 def _pushes_in_words(reading: Reading, pushes: Mapping[str, float]) -> str:
+    words = f"push: chosen {pushes['chosen']:+.2g}, rejected {pushes['rejected']:+.2g}".replace("-", "−")
+    last = last_stage(reading.experiment)
+    plain = last.sft_weight == (0.0,) and last.divergence == ("reverse_kl",)
+    if last.objective != ("dpo",) or not plain:
+        return words
+    # DPO pushes the chosen response by beta sigma(-m): its share of beta is the weight that the papers speak of.
     beta = float(reading.shown["beta_chosen"].values.ravel()[0])
-    words = f"push on chosen {pushes['chosen']:+.2g}, on rejected {pushes['rejected']:+.2g}".replace("-", "−")
-    # For DPO the push on the chosen response is beta sigma(-m), so that its share of beta is the weight of the papers.
-    return f"{words}; of β: {abs(pushes['chosen']) / beta:.2g}" if np.isfinite(beta) else words
+    return f"{words}; weight σ(−m) {abs(pushes['chosen']) / beta:.2g}"
 
 
 def _changes(reading: Reading, at: int, prompt: int) -> tuple[Summary, Summary]:

@@ -27,6 +27,7 @@ class Reading:
 
     Args:
         line: the line.
+        experiment: the experiment that it names.
         record: its record, of every seed.
         shown: the seeds that are shown, all or one; still with the dimension `seed`.
         probability: probability over steps, by role.
@@ -34,6 +35,7 @@ class Reading:
     """
 
     line: str
+    experiment: Experiment
     record: xr.Dataset
     shown: xr.Dataset
     probability: dict[Role, Summary]
@@ -87,7 +89,7 @@ def record_of(line: str) -> xr.Dataset:
     from lab.experiments.running import run
 
     experiment = explorable(line)
-    every = experiment.every if experiment.every != (1,) else (stride(int(experiment.value("steps"))),)
+    every = experiment.every if experiment.every != (1,) else (stride(experiment.updates),)
     return run(replace(experiment, every=every, keep=("predictions",)))
 
 
@@ -137,6 +139,7 @@ def reading(line: str, seeds: str = MEDIAN) -> Reading:
     change = {role: array - array.isel(step=0, drop=True) for role, array in log_probability.items()}
     return Reading(
         line=line,
+        experiment=explorable(line),
         record=record,
         shown=shown,
         probability={role: plots.over_seeds(array) for role, array in probability.items()},

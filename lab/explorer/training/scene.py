@@ -15,9 +15,10 @@ from lab.explorer.scene import Control, Picture, View
 from lab.explorer.sheets import Sheet, mark
 from lab.explorer.training import panels, words
 from lab.explorer.training.controls import VIEW, controls, keys
-from lab.explorer.training.lines import with_word
+from lab.explorer.training.lines import branched, with_word
 from lab.explorer.training.records import MEDIAN, Reading, explorable, reading, record_of, row_of
 from lab.explorer.training.state import GUESS_TEXTS, GUESSES, Training
+from lab.explorer.training.worlds import with_world
 
 FALLEN = 0.02  # the chosen response stands well below its peak from here on, as for the property of degradation
 
@@ -113,6 +114,12 @@ def _unpin(state: Training, value: str) -> Training:
     return replace(state, pins=tuple(line for line in state.pins if line != value))
 
 
+def _branch(state: Training, _: str) -> Training:
+    record = record_of(state.line)
+    step = int(record["step"].values[row_of(record, state.step)])
+    return replace(_with_line(_pin(state, ""), str(branched(Experiment.parse(state.line), step))), step=step)
+
+
 _VIEWS: dict[str, Callable[[Training, str], Training]] = {
     "line": _with_line,
     "cursor": _cursor,
@@ -121,7 +128,9 @@ _VIEWS: dict[str, Callable[[Training, str], Training]] = {
     "log": lambda state, value: replace(state, log=value == "yes"),
     "pin": _pin,
     "pins": _unpin,
+    "branch": _branch,
     "guess": lambda state, value: replace(state, guess=value, guessed=state.line),
+    "world": lambda state, value: _with_line(state, str(with_world(Experiment.parse(state.line), value))),
     "again": lambda state, _: replace(state, guess="", guessed="", step=-1),
 }
 

@@ -10,6 +10,8 @@ import numpy as np
 from lab import metrics, plots
 from lab.experiments.experiment import Experiment
 from lab.experiments.grammar import write_value
+from lab.experiments.vocabulary import WORDS
+from lab.explorer.training.lines import last_stage, seams
 from lab.explorer.training.panels import push, response_roles, sentence_of_changes
 from lab.explorer.training.records import MEDIAN, Reading
 
@@ -20,19 +22,23 @@ SAME = 0.005  # a probability that moved less than this is drawn as level
 
 
 def heading(line: str, seeds: str) -> str:
-    """Name a run in a few words: scenario, objective, optimiser, seeds."""
+    """Name a run in a few words: policy, scenario, objective, optimiser of its last stage, seeds."""
     experiment = Experiment.parse(line)
-    objective, optimizer = (str(experiment.value(name)) for name in ("objective", "optimizer"))
-    beta = f" β={write_value(experiment.value('beta'))}" if " beta=" in line else ""
-    both = [f"{sign}={write_value(values[0])}" for sign, values in
-            (("β⁺", experiment.beta_chosen), ("β⁻", experiment.beta_rejected)) if values]  # fmt: skip
-    loss = " ".join([f"{_label(objective)}{beta}", *both])
-    if experiment.value("sft_weight"):
-        loss += f" + {write_value(experiment.value('sft_weight'))} SFT"
+    stage = last_stage(experiment)
+    objective, optimizer = (str(stage.value(name)) for name in ("objective", "optimizer"))
+    betas = {"β": stage.beta, "β⁺": stage.beta_chosen, "β⁻": stage.beta_rejected}
+    if objective not in WORDS["beta"].owned_by or (stage.beta_chosen and stage.beta_rejected):
+        betas.pop("β")
+    loss = " ".join([_label(objective), *(f"{sign}={write_value(given[0])}" for sign, given in betas.items() if given)])
+    if stage.value("sft_weight"):
+        loss += f" + {write_value(stage.value('sft_weight'))} SFT"
+    if stage.value("terms") != "both":
+        loss += f", {stage.value('terms')} term only"
+    since = f" since step {seams(experiment)[-1]}" if experiment.then else ""
     count = experiment.value("seeds")
     which = f"seed {seeds}" if seeds != MEDIAN else "1 seed" if count == 1 else f"median of {count} seeds"
-    parts = (experiment.value("policy"), experiment.value("scenario"), loss)
-    return " · ".join([*map(str, parts), f"{_label(optimizer)} {write_value(experiment.value('lr'))}", which])
+    training = f"{_label(optimizer)} {write_value(stage.value('lr'))}{since}"
+    return " · ".join([str(stage.value("policy")), str(stage.value("scenario")), loss, training, which])
 
 
 def summary(reading: Reading, seeds: str, at: int) -> str:
