@@ -127,8 +127,8 @@ def show_words(out: Console) -> None:
     out.print(
         "\nPolicy, scenario, objective and optimizer are bare words, the rest is KEY=VALUE; the order is free.\n"
         "Where axis says yes, a comma makes one: s1,s2 or beta=0.05,0.1,0.5 gives the record a dimension of that name."
-        "\nThe word then begins a further stage and what it changes, of objective, optimizer, their keys, terms, steps:\n"
-        "sft sgd lr=0.1 steps=100 then dpo beta=0.5 steps=300 reference=stage. A word stays as it was last said."
+        "\nThe word then begins a stage that says what changes: objective, optimizer, their keys, lr, terms, steps.\n"
+        "The rest stays as it was last said: tabular s2 sft sgd lr=0.1 steps=100 then dpo steps=300 reference=stage"
     )
 
 

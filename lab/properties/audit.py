@@ -130,7 +130,7 @@ def _largest(array: xr.DataArray) -> float:
 def _expected_loss(ds: xr.Dataset) -> tuple[xr.DataArray | None, str, str]:
     """The loss at margin 0 (NaN in cells where it is not known), in words, and why it is not known."""
     if " then " in str(ds.attrs.get("experiment", "")):
-        return None, "", "the line has stages, and the record's betas are those of the last one"
+        return None, "", "the line has stages, each with a loss of its own scale; the betas are those of the last one"
     objectives = find_word(ds, "objective", OBJECTIVES)
     if objectives is None:
         return None, "", "the experiment line names no objective whose loss at margin 0 is known"
