@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import lab
 from lab.course.chapters.scenarios.goals import CAUSE
 from lab.course.chapters.scenarios.intervals import interval
