@@ -56,7 +56,7 @@ def same(left: Any, right: Any, tolerance: float) -> bool:
     if _numeric(left) and _numeric(right):
         ones, others = np.asarray(left), np.asarray(right)
         return ones.shape == others.shape and all(
-            one == other or (one != one and other != other) or abs(one - other) <= tolerance * max(1.0, abs(one))
+            (one != one and other != other) or _close(one, other, tolerance)
             for one, other in zip(ones.ravel().tolist(), others.ravel().tolist(), strict=True)
         )
     if isinstance(left, dict) and isinstance(right, dict):
@@ -119,7 +119,7 @@ def _number_distance(expected: Any, output: Any, tolerance: float) -> str:
     if any(math.isnan(number) for _, number in pairs):
         return "gives NaN. Look for log(0), 0/0 or exp of a large number."
     for wanted, number in pairs:
-        if wanted != number and not abs(wanted - number) <= tolerance * max(1.0, abs(wanted)):
+        if not _close(wanted, number, tolerance):
             return f"gives {shown(number)}, which is not right."
     return ""
 
@@ -135,3 +135,10 @@ def _numeric(value: Any) -> bool:
 
 def _rectangular(value: list[Any] | tuple[Any, ...]) -> bool:
     return len({np.shape(item) for item in value}) == 1
+
+
+def _close(wanted: float, number: float, tolerance: float) -> bool:
+    """Say whether two numbers agree; an infinite one agrees with itself alone."""
+    if math.isinf(wanted) or math.isinf(number):
+        return wanted == number
+    return abs(wanted - number) <= tolerance * max(1.0, abs(wanted))
