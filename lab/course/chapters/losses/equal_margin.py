@@ -53,7 +53,16 @@ def _cases(rng: np.random.Generator) -> list[tuple]:
         margin[0] = 0.0
         return margin, rng.uniform(0.1, 0.9, 12), level
 
-    return [one(4.5, 0.0), one(2.0, 0.0), one(2.6, 0.0), one(5.5, 1.2), one(6.5, 1.2), one(9.0, 0.0), one(50.0, 0.5)]
+    return [
+        one(4.5, 0.0),
+        one(2.0, 0.0),
+        one(2.6, 0.0),
+        one(5.5, 0.8),
+        one(5.5, 1.2),
+        one(6.6, 0.8),
+        one(9.0, 0.0),
+        one(50.0, 0.5),
+    ]
 
 
 EXERCISE = Exercise(
