@@ -149,8 +149,8 @@ def grade(submissions: Path, out: Path, only: str | None, seconds: float, megaby
 
     own = [exercise for exercise in exercises().values() if exercise.chapter in numbers(chapters_of(only))]
     try:
-        found = collect(submissions)
         limits = Limits(seconds, megabytes)
+        found = collect(submissions)
     except (FileNotFoundError, ValueError) as error:
         raise Mistake(str(error)) from None
     most = sum(exercise.points for exercise in own)
