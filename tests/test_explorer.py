@@ -292,6 +292,18 @@ def test_the_change_that_is_told_is_what_the_next_step_did():
     assert told.startswith(f"0 (chosen) {change[0]:+.2g}, 1 (unseen) {change[1]:+.2g}".replace("-", "−"))
 
 
+@pytest.mark.parametrize(
+    "line", [LINE, "tabular s3 kto beta=0.5 adam lr=0.05 steps=70 seeds=2 then sft sgd lr=1 steps=9"]
+)
+def test_the_changes_of_a_table_are_those_that_the_engine_records(line):
+    record = record_of(str(lab.Experiment.parse(line)))
+    engine = lab.run(replace(lab.Experiment.parse(line), keep="predictions")).sel(step=record["step"])
+    for name in ("realised_change", "linear_change"):
+        np.testing.assert_allclose(record[name], engine[name].transpose(*record[name].dims), rtol=1e-9, atol=1e-12)
+    for name in ("log_prob", "loss", "response_weight"):
+        np.testing.assert_allclose(record[name], engine[name], rtol=1e-12, atol=1e-12)
+
+
 def test_the_last_state_shows_the_step_before_it():
     assert "At step 98 prompt 0's responses are pushed" in SCENE.show(state()).pictures[3].alt
 
@@ -419,7 +431,7 @@ def test_the_twin_is_the_same_picture_without_a_page():
     view = SCENE.show(state(step=50))
     assert alt.startswith(view.summary) and "1 pinned" in alt
     assert [ax.get_title(loc="left") for ax in figure.axes] == [
-        "Who has the mass", "How far it moved", "Every response of prompt 0", "What the next step does",
+        "Who has the mass", "How far it moved", "Every response of prompt 0", "Change of log π by the next step (nats)",
     ]  # fmt: skip
     with pytest.raises(ValueError, match="the prompt is 9; allowed are 0 to 3"):
         lab.explorer.twin(LINE, prompt=9)

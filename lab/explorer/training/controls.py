@@ -17,14 +17,15 @@ from lab.explorer.training.worlds import world_of
 WORLD = ("scenario", "policy")
 LOSS = ("objective", "beta", "beta_chosen", "beta_rejected", "sft_weight", "terms")
 OPTIMISER = ("optimizer", "lr", "steps", "seeds")
-ADVANCED = ("prompts", "responses", "on", "off", "width", "activation", "features", "momentum", "eps", "batch", "dtype")
+ADVANCED = ("prompts", "responses", "on", "off", "width", "activation", "features", "momentum", "eps", "batch",
+            "divergence", "divergence_alpha", "dtype")  # fmt: skip
 VIEW = ("line", "cursor", "shown", "prompt", "log", "pins", "pin", "branch", "guess", "again", "world")
 NOT_OWN = ("prompts", "responses", "on", "off")  # a world of one's own brings these itself
 
 LABELS = {
     "scenario": "start of the responses", "beta": "β", "beta_chosen": "β⁺ (chosen)", "beta_rejected": "β⁻ (rejected)",
     "sft_weight": "weight of SFT", "optimizer": "optimiser", "lr": "learning rate", "dtype": "precision",
-    "on": "start probability, likely", "off": "start probability, unlikely",
+    "terms": "terms that act", "on": "start probability, likely", "off": "start probability, unlikely",
 }  # fmt: skip
 # In this order a two by two: above, the chosen response starts likely; on the left, the rejected one does.
 SCENARIOS = {
@@ -33,7 +34,7 @@ SCENARIOS = {
     "s2": "only the rejected one likely",
     "s4": "neither starts likely",
 }
-TEXTS = {"terms": ("both terms", "only the chosen term", "only the rejected term")}
+TEXTS = {"terms": ("both", "only the chosen term", "only the rejected term")}
 
 # The stops of each slider: close enough to see a curve bend, few enough to write as short numbers.
 STOPS: dict[str, tuple[Value, ...]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -88,8 +89,8 @@ def draw_responses(ax: Axes, reading: Reading, at: int, prompt: int, log: bool) 
     roles = response_roles(reading.shown, prompt)
     colors = [role.color for role in roles]
     height = np.clip(now.median, floor, None)
-    ax.bar(place, height - floor, bottom=floor, width=0.62, color=colors, alpha=0.55, linewidth=0)
-    ax.bar(place, base - floor, bottom=floor, width=0.82, fill=False, edgecolor="#777777", linewidth=1.1, zorder=3)
+    _bars(ax, height, floor, colors)
+    _ghosts(ax, base, floor)
     if now.count > 1:
         ax.vlines(place, np.clip(now.low, floor, None), np.clip(now.high, floor, None), colors=colors, linewidth=1.8)
     _name_bars(ax, roles, height)
@@ -101,8 +102,7 @@ def step_frame(reading: Reading, at: int, prompt: int) -> Frame:
     reach = _outwards(size) or 1.0
     names = tuple(str(response) for response in range(reading.record.sizes["response"]))
     return Frame(
-        "What the next step does", (-0.6, len(names) - 0.4), (-1.08 * reach, 1.55 * reach), xlabel="response",
-        ylabel="change of log π (nats)", names=names, about=" ",
+        "Change of log π by the next step (nats)", (-0.6, len(names) - 0.4), (-1.08 * reach, 1.55 * reach), xlabel="response", names=names, about=" ",
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def draw_step(ax: Axes, reading: Reading, at: int, prompt: int) -> None:
     roles = response_roles(reading.shown, prompt)
     colors = [role.color for role in roles]
     ax.axhline(0, color="#555555", linewidth=0.6)
-    ax.bar(place, np.nan_to_num(realised.median), width=0.62, color=colors, alpha=0.55, linewidth=0)
+    _bars(ax, np.nan_to_num(realised.median), 0.0, colors)
     if realised.count > 1:
         ax.vlines(place, realised.low, realised.high, colors=colors, linewidth=1.8)
     ax.scatter(place, linear.median, marker="_", s=170, color="#111111", linewidths=1.4, zorder=4)
@@ -176,6 +176,33 @@ def _pushes_in_words(reading: Reading, pushes: Mapping[str, float]) -> str:
     return f"{words}; weight σ(−m) {abs(pushes['chosen']) / beta:.2g}"
 
 
+def _bars(ax: Axes, heights: np.ndarray, floor: float, colors: Sequence[str]) -> None:
+    """Draw bars as one artist; `ax.bar` makes one for each, which takes ten times as long."""
+    from matplotlib.collections import PolyCollection
+
+    ax.add_collection(
+        PolyCollection(_boxes(heights, floor, 0.31), facecolors=colors, alpha=0.55, linewidths=0), autolim=False
+    )
+
+
+def _ghosts(ax: Axes, heights: np.ndarray, floor: float) -> None:
+    """Outline where the reference stands."""
+    from matplotlib.collections import PolyCollection
+
+    boxes = _boxes(heights, floor, 0.41)
+    ax.add_collection(
+        PolyCollection(boxes, facecolors="none", edgecolors="#777777", linewidths=1.1, zorder=3), autolim=False
+    )
+
+
+def _boxes(heights: np.ndarray, floor: float, half: float) -> list[np.ndarray]:
+    return [
+        np.array([(x - half, floor), (x - half, top), (x + half, top), (x + half, floor)])
+        for x, top in enumerate(heights)
+    ]
+
+
+@lru_cache(maxsize=64)
 def _changes(reading: Reading, at: int, prompt: int) -> tuple[Summary, Summary]:
     """Summarise the change that the next step makes, realised and to first order; zeros behind the last step."""
     here = reading.shown.isel(step=at, prompt=prompt)

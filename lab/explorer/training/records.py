@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MEDIAN = "median"
 STATES = 60  # as many recorded steps as a cursor can tell apart
+MOST_NUMBERS = 4_000_000  # log-probabilities of every step of a table that are kept for a moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +91,34 @@ def record_of(line: str) -> xr.Dataset:
     from lab.experiments.running import run
 
     experiment = explorable(line)
-    every = experiment.every if experiment.every != (1,) else (stride(experiment.updates),)
-    return run(replace(experiment, every=every, keep=("predictions",)))
+    every = int(experiment.every[0]) if experiment.every != (1,) else stride(experiment.updates)
+    numbers = experiment.updates * math.prod(int(experiment.value(name)) for name in ("seeds", "prompts", "responses"))
+    if experiment.policy == ("tabular",) and numbers <= MOST_NUMBERS:
+        return _with_changes(run(replace(experiment, every=(1,), keep=("none",))), every)
+    return run(replace(experiment, every=(every,), keep=("predictions",)))
+
+
+def _with_changes(record: xr.Dataset, every: int) -> xr.Dataset:
+    """Thin a table's record of every step, and add what each next step did, as `keep=predictions` would record it.
+
+    A table's step changes log π by the change of its logits but for a shift of each prompt, and the first-order change
+    is blind to shifts: it follows from the realised one. That spares the engine two thirds of its time.
+
+    Source: own derivation; tests/test_explorer.py holds it against keep=predictions.
+    """
+    import torch
+
+    from lab.gradients import log_prob_change
+
+    last = record.sizes["step"] - 1
+    rows = np.array([*range(0, last, every), last])
+    order = ("seed", "step", "prompt", "response")
+    whole = record["log_prob"].transpose(*order)
+    now, after = whole.isel(step=rows), whole.isel(step=np.minimum(rows + 1, last))
+    realised = after.values - now.values
+    realised[..., -1, :, :] = np.nan  # no step follows the last state
+    linear = log_prob_change(torch.from_numpy(now.values), torch.from_numpy(realised)).numpy()
+    return record.isel(step=rows).assign(realised_change=(order, realised), linear_change=(order, linear))
 
 
 def row_of(record: xr.Dataset, step: int) -> int:
