@@ -195,8 +195,8 @@ def test_an_exercise_says_what_it_takes(exercise):
 
 
 @pytest.mark.parametrize("chapter", [chapter for chapter in CHAPTERS if chapter.module], ids=lambda each: each.notebook)
-def test_a_chapter_has_three_to_five_exercises_numbered_in_order(chapter):
+def test_a_chapter_has_a_handful_of_exercises_numbered_in_order(chapter):
     own = [exercise for exercise in EXERCISES.values() if exercise.chapter == chapter.number]
-    assert 3 <= len(own) <= 5
+    assert 3 <= len(own) <= 7
     assert [exercise.id for exercise in own] == [f"{chapter.number}.{place}" for place in range(1, len(own) + 1)]
     assert len({exercise.function for exercise in own}) == len(own)
