@@ -96,8 +96,10 @@ lab.show(*lab.explorer.twin(line, step=100))
 lab.explore("tabular s2 cdpo smoothing=0.2 beta=0.5 sgd lr=5 steps=100 seeds=1")
 
 # %%
-record = lab.run("tabular s2 cdpo smoothing=0.2 beta=0.5,1 sgd lr=20 steps=300 seeds=1 keep=none")
-moved = lab.metrics.over_pairs(lab.metrics.log_ratio_margin(record), record).isel(step=-1, seed=0)
+line = "tabular s2 cdpo smoothing=0.2 beta=0.5,1 sgd lr=20 steps=300 seeds=1 keep=none"
+record = lab.run(line)
+moved = lab.metrics.over_pairs(lab.metrics.log_ratio_margin(record), record)
+moved = moved.isel(step=-1, seed=0)
 for beta in (1.0, 0.5):
     left, right = float(np.exp(moved.sel(beta=beta))), np.exp(np.log(4) / beta)
     print(f"beta = {beta}: odds were multiplied by {left:.6f}; exp(log 4 / beta) = {right:.6f}")
@@ -135,7 +137,7 @@ print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 tilted = pi_ref * np.exp(reward / beta)
 Z = tilted.sum()
 pi_star = tilted / Z
-print(f"Z = {Z:.6f},  the tilted reference sums to {tilted.sum():.6f},  pi* to {pi_star.sum():.6f}")
+print(f"the tilted reference sums to Z = {Z:.6f}, pi* to {pi_star.sum():.6f}")
 print("pi* =", np.round(pi_star, 4))
 
 # %% [markdown]
@@ -162,7 +164,8 @@ right = beta * np.log(Z)
 print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 drawn = np.random.default_rng(0).dirichlet(np.ones(5), size=20_000)
 drawn_J = drawn @ reward - beta * (drawn * np.log(drawn / pi_ref)).sum(1)
-print(f"largest J of {len(drawn):,} random policies: {drawn_J.max():.6f}, {right - drawn_J.max():.6f} below")
+below = right - drawn_J.max()
+print(f"largest J of {len(drawn):,} random policies: {drawn_J.max():.6f}, {below:.6f} below")
 
 # %% [markdown]
 # **Line 5.** Solve for the reward. This line is the hinge of DPO:
@@ -177,8 +180,9 @@ print(f"largest J of {len(drawn):,} random policies: {drawn_J.max():.6f}, {right
 left = reward
 right = beta * np.log(pi_star / pi_ref) + beta * np.log(Z)
 without_Z = beta * np.log(pi_star / pi_ref)
-print(f"largest difference of the two sides over the five answers: {np.abs(left - right).max():.0e}")
-print(f"r(y5) - r(y1) = {reward[4] - reward[0]:.4f}; the same without Z: {without_Z[4] - without_Z[0]:.4f}")
+print("left ", left)
+print("right", np.round(right, 12), f"  largest difference {np.abs(left - right).max():.0e}")
+print(f"r(y5) - r(y1): {reward[4] - reward[0]:.4f}; without Z: {without_Z[4] - without_Z[0]:.4f}")
 
 # %% [markdown]
 # ## Exercises: the optimum and the gap
@@ -218,7 +222,8 @@ course_tilt = reference("1.1")
 with np.errstate(divide="ignore"):
     log_ref_without_y5 = np.log(np.array([0.50, 0.25, 0.17, 0.08, 0.0]))
 for beta in (1.0, 0.1, 0.01):
-    print(f"beta = {beta:<5}", "pi* =", np.round(np.exp(course_tilt(log_ref_without_y5, reward, beta)), 4))
+    pi_star = np.exp(course_tilt(log_ref_without_y5, reward, beta))
+    print(f"beta = {beta:<5} pi* =", np.round(pi_star, 4))
 
 # %% [markdown]
 # A response that the reference never gives stays impossible at every β: its KL would be infinite. RLHF, and DPO with it, chooses among
@@ -258,7 +263,8 @@ check("1.5", beta_for)
 course_beta = reference("1.5")
 for budget in (0.1, 0.5, 1.0, 2.0):
     beta = course_beta(budget, log_ref, reward)
-    print(f"{budget} nats: beta = {beta:.4f}, expected reward {np.exp(course_tilt(log_ref, reward, beta)) @ reward:.4f}")
+    earned = np.exp(course_tilt(log_ref, reward, beta)) @ reward
+    print(f"{budget} nats: beta = {beta:.4f}, expected reward {earned:.4f}")
 
 # %% [markdown]
 # The first nat buys more than the second: the frontier bends. Plans like "let us spend twice the KL" should count on less than twice the gain.
@@ -283,8 +289,9 @@ exact = optimal_policies(record.isel(lr=0, beta=0, drop=True), record["beta"].va
 exact_kl = lab.metrics.kl_from_reference(exact).mean("prompt").median("seed")
 print("KL from the reference at the end, nats, medians of 20 seeds")
 for beta in (0.2, 1.0):
-    ends = ", ".join(f"{float(kl.sel(beta=beta, lr=rate)):.3f} with lr = {rate:g}" for rate in (1.0, 5.0))
-    print(f"beta = {beta}: {ends}; the exact optimum has {float(exact_kl.sel(beta=beta)):.3f}")
+    slow, fast = (float(kl.sel(beta=beta, lr=rate)) for rate in (1.0, 5.0))
+    print(f"beta = {beta}: {slow:.3f} with lr = 1, {fast:.3f} with lr = 5;",
+          f"the exact optimum has {float(exact_kl.sel(beta=beta)):.3f}")
 
 # %% [markdown]
 # So when a run of yours drifts too far from its reference, there are two different cures. A larger β moves the goal nearer. A smaller

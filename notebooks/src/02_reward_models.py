@@ -19,6 +19,7 @@ import numpy as np
 import lab
 from lab.course import check, hint, reference, solution
 from lab.course.drawings import comparisons as drawings
+from lab.course.drawings.numbers import over_seeds
 
 # %% [markdown]
 # ## The model
@@ -45,7 +46,7 @@ upper = np.triu(generator.binomial(8, chance), 1)
 wins = upper + np.triu(8 - upper, 1).T
 print("wins[winner, loser]")
 print(wins)
-print(f"y1 beats y2 with probability {chance[0, 1]:.3f}; it did so in {wins[0, 1]} of 8 comparisons")
+print(f"y1 beats y2 with probability {chance[0, 1]:.3f}; it did so {wins[0, 1]} times out of 8")
 
 # %% [markdown]
 # ## Predict first
@@ -115,7 +116,8 @@ print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 # %%
 course_loss = reference("2.1")
 nudge = 1e-5 * np.eye(6)
-left = np.array([(course_loss(fitted + each, wins)[0] - course_loss(fitted - each, wins)[0]) / 2e-5 for each in nudge])
+up, down = ([course_loss(fitted + sign * each, wins)[0] for each in nudge] for sign in (1, -1))
+left = np.subtract(up, down) / 2e-5
 right = course_loss(fitted, wins)[1]
 print("left ", np.round(left, 6))
 print("right", np.round(right, 6), f"  largest difference {np.abs(left - right).max():.0e}")
@@ -129,7 +131,8 @@ print("right", np.round(right, 6), f"  largest difference {np.abs(left - right).
 best = course_fit(wins, 5.0, 2000)
 expected = ((wins + wins.T) / (1 + np.exp(best[None, :] - best[:, None]))).sum(1)
 print("expected wins", np.round(expected, 6))
-print("counted wins ", wins.sum(1), f"  largest difference {np.abs(expected - wins.sum(1)).max():.0e}")
+off = np.abs(expected - wins.sum(1)).max()
+print("counted wins ", wins.sum(1), f"  largest difference {off:.0e}")
 
 # %% [markdown]
 # **Line 4.** The loss contains differences only. Add the same constant to all rewards, and nothing changes: a learned reward has no zero.
@@ -151,7 +154,7 @@ print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 for each in (10, 100, 1000, 10_000):
     m = np.subtract(*course_fit(labels["one label"], 0.1, each))
     left, right = m + np.exp(m), 1 + 2 * 0.1 * each
-    print(f"t = {0.1 * each:4g}: left {left:9.3f}  right {right:9.3f}  difference {left / right - 1:.1%}")
+    print(f"t = {0.1 * each:4g}: left {left:9.3f}  right {right:9.3f}  off {left / right - 1:.1%}")
 
 # %% [markdown]
 # The small difference is that of steps from a flow; it shrinks with the learning rate.
@@ -188,8 +191,9 @@ lab.show(*drawings.graph(islands, reward, fits, "Two islands"))
 
 # %%
 distance = fits[:, :3].mean(1) - fits[:, 3:].mean(1)
+true_distance = reward[:3].mean() - reward[3:].mean()
 print("mean reward of y1, y2, y3 less that of y4, y5, y6:")
-print(f"true {reward[:3].mean() - reward[3:].mean():.2f}; fitted, the largest of all resamples {np.abs(distance).max():.0e}")
+print(f"true {true_distance:.2f}; fitted, at most {np.abs(distance).max():.0e}")
 
 # %% [markdown]
 # **Each island comes back, and their distance does not.** The intervals do not warn of it: the fitted distance is that of the start, 0, in each
@@ -253,8 +257,9 @@ edges = np.linspace(0, 1, 11)
 print(" steps   loss on the 16   loss on new ones   calibration error on new ones")
 for each in (1, 3, 10, 100, 1000, 10_000):
     fitted = course_fit(few, 2.0, each)
-    losses = (course_loss(fitted, table)[0] for table in (few, fresh))
-    print(f"{each:6,}", *(f"{loss:16.3f}" for loss in losses), f"{course_error(fitted, fresh, edges):19.3f}")
+    here, there = (course_loss(fitted, table)[0] for table in (few, fresh))
+    error = course_error(fitted, fresh, edges)
+    print(f"{each:6,} {here:16.3f} {there:18.3f} {error:22.3f}")
 
 # %% [markdown]
 # The loss on the data goes down all the way. On new comparisons it turns: the order of the responses hardly changes any more, but the model
@@ -279,10 +284,9 @@ lab.show(*drawings.too_sure(records))
 
 # %%
 for name, record in records.items():
-    off = lab.metrics.calibration_error(record, "compared").sel(step=[20, 2000])
-    found = lab.plots.over_seeds(off)
-    numbers = [f"{m:.3f} [{a:.3f}, {b:.3f}]" for m, a, b in zip(found.median, found.low, found.high)]
-    print(f"{name:>26}: error {numbers[0]} after 20 steps, {numbers[1]} after 2,000")
+    off = lab.metrics.calibration_error(record, "compared")
+    early, late = (over_seeds(off.sel(step=step, drop=True), 3) for step in (20, 2000))
+    print(f"{name:>26}: error {early} after 20 steps, {late} after 2,000")
 
 # %% [markdown]
 # Read it so:

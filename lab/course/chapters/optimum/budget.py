@@ -14,7 +14,7 @@ def beta_for(kl, reference_log_prob, reward):
     """Return the β whose optimum is exactly that far from the reference: KL(π* ‖ π_ref) = kl.
 
     Args:
-        kl: the KL that may be spent, nats; the optimum reaches it for some β between 1e-3 and 1e3.
+        kl: the KL that may be spent, nats; some β between 1e-3 and 1e3 spends just that.
         reference_log_prob: log π_ref, [response], nats.
         reward: r, [response].
 

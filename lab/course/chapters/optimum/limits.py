@@ -12,7 +12,7 @@ def limits(reference_prob, reward):
     """Return what the optimum earns in the two limits of β: E_π* r as β → 0, and as β → ∞.
 
     Args:
-        reference_prob: π_ref of every response, [response]; here probabilities, and some are exactly 0.
+        reference_prob: π_ref of every response, [response]: probabilities, some exactly 0.
         reward: r of every response, [response].
 
     Returns:

@@ -22,11 +22,13 @@ SAME_ORDER = "both rewards put all responses in the same order. The same constan
 def two_rewards():
     """Give comparisons that cannot decide between two rewards.
 
-    Find a table of wins in which every response is compared at least once, and two rewards that both minimise its loss,
-    such that one ranks some response above another, and the other ranks them the other way round.
+    Find a table of wins in which every response is compared at least once, and two rewards that
+    both minimise its loss, such that one ranks some response above another, and the other ranks
+    them the other way round.
 
     Returns:
-        wins, how often each response beat each other, [winner, loser]; the first reward, [response]; the second one.
+        Three arrays: wins, how often each response beat each other, [winner, loser]; the first
+        reward, [response]; the second reward, [response].
     """
     wins = np.zeros((4, 4))
     wins[0, 1] = wins[2, 3] = 3
@@ -58,13 +60,13 @@ def _left_out():
 
 
 def _judge(cases: list[tuple], outputs: list[Any]) -> None:
+    if not isinstance(outputs[0], tuple | list) or len(outputs[0]) != 3:
+        raise Mistake("asked for are three arrays: wins, the first reward and the second one.")
     wins, *rewards = (np.asarray(part, float) for part in outputs[0])
-    size = len(wins)
-    if wins.shape != (size, size) or not all(reward.shape == (size,) for reward in rewards) or len(rewards) != 2:
-        raise Mistake(
-            f"it gives shapes {wins.shape} and {', '.join(str(reward.shape) for reward in rewards)}; asked for are "
-            "[response, response] and twice [response]."
-        )
+    size = rewards[0].size
+    if wins.shape != (size, size) or not all(reward.shape == (size,) for reward in rewards):
+        shapes = ", ".join(str(each.shape) for each in (wins, *rewards))
+        raise Mistake(f"it gives shapes {shapes}; asked for are [response, response] and twice [response].")
     if not np.isfinite(wins).all() or not all(np.isfinite(reward).all() for reward in rewards):
         raise Mistake("some of your numbers are not finite. Counts and rewards are.")
     if (wins < 0).any() or np.diagonal(wins).any() or (wins != np.round(wins)).any():

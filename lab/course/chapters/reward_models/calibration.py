@@ -12,9 +12,10 @@ from lab.course.exercise import Exercise, Wrong
 def calibration_error(reward, wins, edges):
     """Compute how far predicted win rates lie from counted ones.
 
-    Take every couple in both orders. The prediction that i beats j is σ(reward[i] − reward[j]). Sort the couples into
-    bins by their prediction; a bin's predicted and counted win rates are means over its comparisons. The error is the
-    mean over all comparisons of |predicted − counted| of their bins.
+    Take every couple in both orders. The prediction that i beats j is σ(reward[i] − reward[j]).
+    Sort the couples into bins by their prediction; a bin's predicted and counted win rates are means
+    over its comparisons. The error is the mean over all comparisons of |predicted − counted| of
+    their bins.
 
     Args:
         reward: r̂, [response].
@@ -27,8 +28,8 @@ def calibration_error(reward, wins, edges):
     prediction = 1 / (1 + np.exp(reward[None, :] - reward[:, None]))
     comparisons = wins + wins.T
     place = np.digitize(prediction, edges[1:-1])
-    off = [abs((comparisons * prediction - wins)[place == each].sum()) for each in range(len(edges) - 1)]
-    return float(sum(off) / comparisons.sum())
+    off = comparisons * prediction - wins
+    return float(sum(abs(off[place == each].sum()) for each in range(len(edges) - 1)) / comparisons.sum())
 
 
 def _bins_alike(reward, wins, edges):
@@ -110,7 +111,7 @@ EXERCISE = Exercise(
         ),
     ),
     hints=(
-        "comparisons = wins + wins.T, and counted wins of i over j are wins[i, j]. Diagonals are 0 in both.",
+        "wins + wins.T counts the comparisons of each couple; i won wins[i, j] of them. Diagonals are 0 in both.",
         "np.digitize(prediction, edges[1:-1]) gives each couple the number of its bin.",
         "A bin contributes |Σ comparisons · prediction − Σ wins|; divide the sum over bins by all comparisons.",
     ),

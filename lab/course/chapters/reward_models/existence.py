@@ -9,7 +9,7 @@ from lab.course.exercise import Exercise, Wrong
 
 
 def has_best_reward(wins):
-    """Say whether some finite reward has the smallest loss of all, and every other such reward is a shift of it.
+    """Say whether some finite reward has the smallest loss of all, and is the only one up to a shift.
 
     Args:
         wins: how often each response beat each other, [winner, loser].

@@ -15,7 +15,8 @@ ENOUGH = 0.05  # the loss at which an early stop stops
 def fit(wins, lr, steps):
     """Fit rewards to comparisons by gradient descent on the mean loss.
 
-    All rewards begin at 0. Each of exactly `steps` steps subtracts lr times the gradient of the loss of exercise 2.1.
+    All rewards begin at 0. Each of exactly `steps` steps subtracts lr times the gradient of the loss
+    of exercise 2.1.
 
     Args:
         wins: how often each response beat each other, [winner, loser].
@@ -88,7 +89,7 @@ EXERCISE = Exercise(
     hints=(
         "You have the gradient from exercise 2.1; reference('2.1') gives it too.",
         "A loop of three lines will do: loss and gradient, then reward = reward − lr * gradient.",
-        "for _ in range(steps): reward = reward − lr * reference('2.1')(reward, wins)[1]",
+        "Repeat `steps` times: reward = reward − lr * reference('2.1')(reward, wins)[1].",
     ),
     tolerance=1e-8,
 )
