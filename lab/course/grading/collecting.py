@@ -44,7 +44,8 @@ def collect(folder: Path) -> list[Submission]:
     for entry in entries:
         inside = sorted(entry.rglob("*.ipynb")) if entry.is_dir() else [entry]
         files = [path for path in inside if ".ipynb_checkpoints" not in path.parts]
-        students.setdefault(entry.name if entry.is_dir() else entry.stem, []).extend(files)
+        name = (entry.name if entry.is_dir() else entry.stem).encode("utf-8", "replace").decode()
+        students.setdefault(name, []).extend(files)
     if not students:
         raise FileNotFoundError(
             f"The folder {folder} is empty. Put NAME.ipynb, or a folder NAME with notebooks, there for each student."

@@ -11,6 +11,7 @@ from lab.course.exercise import Exercise, Mistake
 from lab.course.names import EVERYTHING, bound, used
 
 MARK = re.compile(r"#+\s*exercise\s+(\d\.\d)\b", re.I)
+UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError)  # what Python's parser may answer to a text
 REFERENCE = "it hands in the reference, which earns no points. Write the function yourself."
 
 
@@ -77,7 +78,7 @@ def program(exercise: Exercise, cells: Sequence[str]) -> Program:
     own = answers[-1]
     try:
         inside = _statements(cells[own], own)
-    except (SyntaxError, ValueError, RecursionError) as problem:
+    except UNREADABLE as problem:
         raise Mistake(f"its cell is not Python: {problem}.") from None
     name, remark = _answer(exercise, inside)
     remarks += [remark] if remark else []
@@ -87,7 +88,7 @@ def program(exercise: Exercise, cells: Sequence[str]) -> Program:
             continue
         try:
             found = inside if number == own else _statements(cell, number)
-        except (SyntaxError, ValueError, RecursionError):
+        except UNREADABLE:
             continue
         # A scratch copy of the function elsewhere must not replace the answer.
         statements += [each for each in found if number == own or name not in each.binds]

@@ -23,7 +23,7 @@ def write_marks(reports: Sequence[Report], exercises: Sequence[Exercise], out: P
         The folder beside it that holds one text a student.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", newline="", encoding="utf-8") as file:
+    with out.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(["student", *(exercise.id for exercise in exercises), "total", "remarks"])
         for report in reports:
@@ -38,7 +38,7 @@ def write_marks(reports: Sequence[Report], exercises: Sequence[Exercise], out: P
         taken = folder / f"{name}.txt"
         if taken.name in {_file(other) for other in reports[: number - 1]}:
             taken = folder / f"{name}-{number}.txt"
-        taken.write_text(_text(report, titles), encoding="utf-8")
+        taken.write_text(_text(report, titles), encoding="utf-8", errors="backslashreplace")
     return folder
 
 
