@@ -15,7 +15,7 @@ import nbformat
 
 HEADINGS = re.compile(r"^(?=#{1,2} )", re.M)
 TITLE = re.compile(r"#{1,2} (.+)")
-FULL, PICTURE = 27, 14  # lines on a screen, and lines that a picture covers
+FULL, PICTURE = 27, 18  # lines on a screen, and lines that a picture covers
 SHORT = 4  # lines; so little stays with what is before it
 CHARACTERS = 85  # in a line of text
 FUNCTION = re.compile(r"<mi>(log|exp|max|min|ln|lim|sup|inf)</mi>(?=(<mo[^>]*>&#x00028;)?)")
