@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lab.experiments.picture import picture
     from lab.experiments.running import run
     from lab.experiments.sheets import sheets
-    from lab.explorer import explore
+    from lab.explorer import explore, tour
     from lab.objectives import (
         AOT,
         BCO,
@@ -158,6 +158,7 @@ _HOMES: dict[str, str | None] = {
     "sheets": "lab.experiments.sheets",
     "show": "lab.course.showing",
     "theory": None,
+    "tour": "lab.explorer",
     "train": "lab.training",
 }
 
@@ -239,6 +240,7 @@ __all__ = [
     "sheets",
     "show",
     "theory",
+    "tour",
     "train",
 ]
 

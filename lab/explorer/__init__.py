@@ -7,11 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lab.explorer.tours import strip
     from lab.explorer.training.twin import twin
     from lab.explorer.widget import Explorer
 
-__all__ = ["explore", "twin"]
+__all__ = ["explore", "strip", "tour", "twin"]
 
+_HOMES = {"strip": "lab.explorer.tours", "twin": "lab.explorer.training.twin"}
 EXAMPLE = "mlp s2 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 
 
@@ -42,8 +44,22 @@ def explore(
     return Explorer(Limited(scene, hide=hide, lock=lock), scene.begin(line, predict=predict))
 
 
+def tour() -> Explorer:
+    """Lead through a few lines in a telling order, each with a caption and a question, in a notebook.
+
+    Returns:
+        The widget; every stop can be changed like any explorer. `lab.explorer.strip()` is the same tour as a picture.
+    """
+    from lab.explorer.tours import TourScene
+    from lab.explorer.training.scene import TrainingScene
+    from lab.explorer.widget import Explorer
+
+    scene = TourScene(TrainingScene())
+    return Explorer(scene, scene.begin())
+
+
 def __getattr__(name: str) -> object:
     """Import a public name on first use (PEP 562)."""
-    if name == "twin":
-        return import_module("lab.explorer.training.twin").twin
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"lab.explorer has no {name!r}. It has: {', '.join(__all__)}.")

@@ -105,6 +105,7 @@ class View:
         rows: its rows.
         line: the experiment line.
         numbers: the numbers of the summary, by name.
+        caption: a title, a sentence and a question above the pictures; empty for none.
         error: what is wrong with the last change; the rest is then that of the last good state.
     """
 
@@ -114,6 +115,7 @@ class View:
     rows: tuple[tuple[str, ...], ...] = ()
     line: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    caption: tuple[str, ...] = ()
     error: str = ""
 
 

@@ -81,5 +81,6 @@ def shown(controls: tuple[Control, ...], view: View) -> dict[str, Any]:
         "rows": [list(row) for row in view.rows],
         "line": view.line,
         "numbers": dict(view.numbers),
+        "caption": list(view.caption),
         "error": view.error,
     }

@@ -18,6 +18,8 @@ function render({ model, el }) {
   root.addEventListener("keydown", (event) => event.stopPropagation());
 
   const parts = {
+    tour: make("div", { className: "lab-row" }),
+    caption: make("div", { className: "lab-caption", hidden: true }),
     line: make("div", { className: "lab-line" }),
     error: make("div", { className: "lab-error", hidden: true }),
     groups: make("div", { className: "lab-groups" }),
@@ -31,6 +33,7 @@ function render({ model, el }) {
   };
   parts.error.setAttribute("role", "alert");
   parts.summary.setAttribute("aria-live", "polite");
+  parts.caption.setAttribute("aria-live", "polite");
   parts.numbers.lastChild.tabIndex = 0;
   parts.numbers.lastChild.setAttribute("role", "region");
   parts.numbers.lastChild.setAttribute("aria-label", "table of numbers");
@@ -343,6 +346,12 @@ function render({ model, el }) {
     const view = model.get("view");
     parts.error.hidden = !view.error;
     parts.error.textContent = view.error;
+    parts.caption.hidden = view.caption.length === 0;
+    const caption = JSON.stringify(view.caption);
+    if (parts.caption.dataset.text !== caption) {
+      parts.caption.dataset.text = caption;
+      parts.caption.replaceChildren(...view.caption.map((text, i) => make(i ? "span" : "strong", { textContent: `${text} ` })));
+    }
     showControls(view.controls);
     showPictures(view.pictures);
     if (parts.summary.textContent !== view.summary) parts.summary.textContent = view.summary;

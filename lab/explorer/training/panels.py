@@ -102,7 +102,8 @@ def step_frame(reading: Reading, at: int, prompt: int) -> Frame:
     reach = _outwards(size) or 1.0
     names = tuple(str(response) for response in range(reading.record.sizes["response"]))
     return Frame(
-        "Change of log π by the next step (nats)", (-0.6, len(names) - 0.4), (-1.08 * reach, 1.55 * reach), xlabel="response", names=names, about=" ",
+        "Change of log π by the next step (nats)", (-0.6, len(names) - 0.4), (-1.08 * reach, 1.55 * reach),
+        about=" ", xlabel="response", names=names,
     )  # fmt: skip
 
 

@@ -92,7 +92,8 @@ def alt_of_curves(readings: Sequence[Reading], what: str) -> str:
             parts.append(f"{role.label} ends at {signed(heights[-1])} nats")
             continue
         peak = int(np.argmax(heights))
-        top = f" over {number(heights[peak])} at step {current.steps[peak]}" if 0 < peak < len(heights) - 1 else ""
+        rises = heights[peak] - max(heights[0], heights[-1]) >= SAME
+        top = f" over {number(heights[peak])} at step {current.steps[peak]}" if rises else ""
         parts.append(f"{role.label} from {number(heights[0])}{top} to {number(heights[-1])}")
     name = "Probability" if what == "probability" else "Change of log-probability since the reference"
     pinned = f"; {len(readings) - 1} pinned for comparison" if len(readings) > 1 else ""
