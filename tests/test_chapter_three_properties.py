@@ -8,6 +8,7 @@ import pytest
 import lab
 from lab import metrics
 from lab.course.chapters.three_properties import claim, detectors, one_step, rise, unseen
+from lab.course.drawings import three_properties as drawings
 from lab.course.exercise import Mistake
 from lab.theory import influence
 
@@ -108,3 +109,35 @@ def test_a_claim_that_breaks_the_rules_is_told_which(place, value, says):
 def test_a_claim_needs_its_five_parts():
     with pytest.raises(Mistake, match="four experiment lines and a loss"):
         claim.EXERCISE.judge([()], [claim.optimiser_claim()[:4]])
+
+
+def test_the_columns_say_where_each_run_began_and_ended():
+    record = lab.run("mlp s1 dpo beta=0.1 adam lr=1e-3 steps=100 seeds=3 every=5")
+    figure, alt = drawings.side_by_side({"one": record, "another": record})
+    level = metrics.over_prompts(metrics.unseen_mass(record), record).median("seed")
+    assert f"unseen from {float(level[0]):.2f} to {float(level[-1]):.2f}" in alt
+    assert [ax.get_title(loc="left") or ax.get_title() for ax in figure.axes[:2]] == ["One", "Another"]
+
+
+def test_runs_are_compared_at_the_loss_that_is_named():
+    record = lab.run("mlp s1 dpo beta=0.1 adam lr=1e-3 steps=200 seeds=5")
+    _, alt = drawings.against_loss({"adam": record}, level=0.1)
+    loss, chosen = metrics.total_loss(record), metrics.over_pairs(metrics.chosen_prob(record), record)
+    first = (loss <= 0.1).argmax("step")
+    nearest = chosen.isel(step=first).median()
+    assert abs(float(alt.split("Adam ")[1].rstrip(".")) - float(nearest)) < 0.01
+
+
+def test_the_share_explained_is_one_for_the_truth_and_zero_for_its_mean():
+    made = np.random.default_rng(0).normal(size=(3, 4))
+    assert drawings.explained(made, made) == 1
+    np.testing.assert_allclose(drawings.explained(np.full_like(made, made.mean()), made), 0, atol=1e-12)
+    np.testing.assert_allclose(drawings.explained(made + 1, made), 1 - 1 / made.var())
+
+
+def test_every_rate_gets_a_panel_with_its_share():
+    made = np.linspace(-1, 1, 50)
+    figure, alt = drawings.foreseen([made, 0.5 * made], [made, made], (0.1, 1.0))
+    assert len(figure.axes) == 2
+    assert "1.0000 at learning rate 0.1" in alt
+    assert "0.7500 at learning rate 1" in alt

@@ -20,7 +20,7 @@ NOT_COMPARED = {"seeds", "seed", "every", "keep"}
 
 
 def optimiser_claim():
-    """Return the evidence for a claim: "the optimiser decides how much of the chosen response is left, if ...".
+    """Return evidence for "the optimiser decides how much of the chosen response is left, if ...".
 
     Write two pairs of experiment lines. Within a pair one line says adam, the other sgd, and only
     their learning rates and steps differ. At the moment when the loss first reaches the level you
