@@ -50,7 +50,7 @@ QUICK = Limits(seconds=30.0)
 
 
 def mark_of(*cells, limits=QUICK):
-    (report,) = grade([Submission("ada", cells)], [DOUBLE], limits)
+    (report,) = grade([Submission("ada", (cells,))], [DOUBLE], limits)
     (mark,) = report.marks
     assert mark.points == (0 if mark.reason else 3)
     return mark
@@ -84,14 +84,16 @@ def test_what_an_answer_needs_of_other_cells_is_found_by_name():
         "from math import nan\nslow = open('/nowhere')",
         "%matplotlib inline\nimport numpy as np\nFACTORS = {}\nFACTORS['one'] = 1",
         "def factor():\n    return sum(FACTORS[name] + np.float64(0) for name in FACTORS)",
-        "FACTORS['two'] = 1\nprint(undefined)",
-        "# exercise 9.1\nprint(double)\ndef double(numbers):\n    return factor() * numbers\nassert False",
+        "def unused():\n    return 1 / 0\nprint(undefined)",
+        "# exercise 9.1\nprint(double)\ndef double(numbers):\n    return factor() * numbers * TWO\nassert False",
         "double(1)",
+        "FACTORS['one'] = 7",
+        "TWO = 2",
     )
-    found = program(DOUBLE, cells)
+    found = program(DOUBLE, [cells])
     assert [statement.splitlines()[0] for statement in found.statements] == [
-        "import numpy as np", "FACTORS = {}", "FACTORS['one'] = 1", "def factor():", "FACTORS['two'] = 1",
-        "def double(numbers):",
+        "import numpy as np", "FACTORS = {}", "FACTORS['one'] = 1", "def factor():",
+        "def double(numbers):", "TWO = 2",
     ]  # fmt: skip
     assert mark_of(*cells).points == 3
 
@@ -108,6 +110,7 @@ def test_what_an_answer_needs_of_other_cells_is_found_by_name():
         (("# exercise 9.1\nfrom numpy import *\ndef double(n):\n    return add(n, n)",), ()),
         ((RIGHT.replace("return", "print('x' * 10**6)\n    return"),), ()),
         (("n = 1 / 0\n" * 3, RIGHT), ()),
+        ((RIGHT.replace("2 *", "two *"), "two = np.float64(2)", "import numpy as np"), ()),
     ],
 )
 def test_reordered_repeated_and_broken_cells_are_tolerated(cells, remarks):
@@ -212,7 +215,7 @@ def test_an_answer_sees_no_secret_of_the_environment_and_works_in_a_folder_of_it
 def test_one_broken_exercise_does_not_take_the_others_down():
     second = replace(DOUBLE, id="9.2")
     cells = (answer("while True: pass"), RIGHT.replace("9.1", "9.2"))
-    (report,) = grade([Submission("ada", cells)], [DOUBLE, second], Limits(seconds=3), jobs=2)
+    (report,) = grade([Submission("ada", (cells,))], [DOUBLE, second], Limits(seconds=3), jobs=2)
     assert [mark.points for mark in report.marks] == [0, 3] and report.total == 3
 
 
@@ -240,7 +243,7 @@ def test_submissions_are_notebooks_or_folders_of_them(tmp_path):
     (tmp_path / "ivy.ipynb").symlink_to(tmp_path / "nowhere.ipynb")
     found = {submission.student: submission for submission in collect(tmp_path)}
     assert list(found) == ["ada", "bob", "cy", "dan", "eve", "fay", "gus", "hal.ipynb", "ivy"]
-    assert found["ada"] == Submission("ada", ("a = 1",)) and found["bob"].cells == ("b = 1", "b = 2")
+    assert found["ada"] == Submission("ada", (("a = 1",),)) and found["bob"].notebooks == (("b = 1",), ("b = 2",))
     assert found["cy"].remarks == ("The folder holds no notebook.",)
     for name in ("dan", "eve", "fay", "gus", "ivy"):
         (remark,) = found[name].remarks
@@ -291,7 +294,7 @@ def test_three_planted_submissions_get_exactly_their_marks(tmp_path):
 
 def test_marks_are_written_as_a_table_and_a_text_for_each_student(tmp_path):
     cells = (RIGHT.replace("2 *", "1 *"),)
-    handed = [Submission("ada", (RIGHT,)), Submission("=b/b", cells, ("A remark.",)), Submission("=b b", ())]
+    handed = [Submission("ada", ((RIGHT,),)), Submission("=b/b", (cells,), ("A remark.",)), Submission("=b b", ())]
     reports = list(grade(handed, [DOUBLE], QUICK))
     folder = write_marks(reports, [DOUBLE], tmp_path / "new" / "marks.csv")
     with (tmp_path / "new" / "marks.csv").open(newline="", encoding="utf-8") as file:
@@ -315,4 +318,14 @@ def test_limits_that_leave_python_no_room_are_an_error():
 
 def test_an_answer_that_cannot_be_found_is_a_mistake_before_anything_runs():
     with pytest.raises(Mistake, match=r"no cell begins with '# exercise 9\.1'"):
-        program(DOUBLE, ("x = 1",))
+        program(DOUBLE, [("x = 1",)])
+
+
+def test_a_name_is_looked_up_in_the_notebook_of_the_answer():
+    first, second = ("FACTOR = 2", RIGHT.replace("2 *", "FACTOR *")), ("FACTOR = 3",)
+    for notebooks in ((first, second), (second, first)):
+        (report,) = grade([Submission("ada", notebooks)], [DOUBLE], QUICK)
+        assert report.total == 3
+    (report,) = grade([Submission("ada", (first, (RIGHT.replace("2 *", "1 *"),)))], [DOUBLE], QUICK)
+    assert report.marks[0].reason == "That is once."
+    assert report.marks[0].remarks == ("handed in 2 times; the last one counts",)

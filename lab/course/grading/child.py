@@ -31,13 +31,10 @@ def main(job: Path, result: Path) -> None:
     notes: list[str] = []
     _close_the_book()
     space: dict[str, Any] = {"__name__": "__main__"}
-    for statement in asked["statements"]:
-        try:
-            exec(compile(statement, "<answer>", "exec"), space)
-        # Also SystemExit: one cell that ends the process must not take the answer with it.
-        except BaseException as problem:
-            first = statement.splitlines()[0][:80]
-            notes.append(f"the line {first!r} raises {type(problem).__name__}: {str(problem)[:160]}")
+    # What lacks a name is tried again after the rest: cells may have changed places.
+    waiting = _run(asked["statements"], space, notes)
+    for statement in _run(waiting, space, notes):
+        notes.append(f"the line {_first(statement)} lacks a name that no cell binds")
     answer = space.get(asked["function"])
     if callable(answer):
         found = outcomes(answer, cases)
@@ -61,6 +58,24 @@ def main(job: Path, result: Path) -> None:
     except OSError:  # files are limited in size
         os._exit(TOO_LARGE)
     os.replace(fresh, result)
+
+
+def _run(statements: list[str], space: dict[str, Any], notes: list[str]) -> list[str]:
+    """Run statements one by one, and return those that lacked a name."""
+    lacking = []
+    for statement in statements:
+        try:
+            exec(compile(statement, "<answer>", "exec"), space)
+        except NameError:
+            lacking.append(statement)
+        # Also SystemExit: one cell that ends the process must not take the answer with it.
+        except BaseException as problem:
+            notes.append(f"the line {_first(statement)} raises {type(problem).__name__}: {str(problem)[:160]}")
+    return lacking
+
+
+def _first(statement: str) -> str:
+    return repr(statement.splitlines()[0][:80])
 
 
 def _close_the_book() -> None:

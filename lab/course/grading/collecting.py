@@ -16,12 +16,12 @@ class Submission:
 
     Args:
         student: Name of the notebook, or of the folder.
-        cells: The code of every cell, in order, notebook after notebook.
+        notebooks: The code of every cell, in order, of each notebook.
         remarks: What could not be read.
     """
 
     student: str
-    cells: tuple[str, ...]
+    notebooks: tuple[tuple[str, ...], ...]
     remarks: tuple[str, ...] = ()
 
 
@@ -54,23 +54,23 @@ def collect(folder: Path) -> list[Submission]:
 
 
 def _read(student: str, files: list[Path]) -> Submission:
-    cells: list[str] = []
+    notebooks: list[tuple[str, ...]] = []
     remarks: list[str] = []
     if not files:
         remarks.append("The folder holds no notebook.")
     for file in files:
         try:
-            cells += _code(file)
+            notebooks.append(_code(file))
         except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as problem:
             remarks.append(f"{file.name} cannot be read as a notebook: {str(problem)[:160] or type(problem).__name__}.")
-    return Submission(student, tuple(cells), tuple(remarks))
+    return Submission(student, tuple(notebooks), tuple(remarks))
 
 
-def _code(file: Path) -> list[str]:
+def _code(file: Path) -> tuple[str, ...]:
     if file.stat().st_size > MOST_BYTES:
         raise ValueError(f"it has {file.stat().st_size:,} bytes, more than {MOST_BYTES:,}; clear its outputs")
     notebook = nbformat.reads(file.read_text(encoding="utf-8"), as_version=4)
-    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    code = tuple(cell.source for cell in notebook.cells if cell.cell_type == "code")
     if not all(isinstance(source, str) for source in code):
         raise ValueError("a cell holds no text")
     return code

@@ -58,23 +58,27 @@ def marked(cell: str) -> str | None:
     return None
 
 
-def program(exercise: Exercise, cells: Sequence[str]) -> Program:
+def program(exercise: Exercise, notebooks: Sequence[Sequence[str]]) -> Program:
     """Put together what an answer needs.
 
     Args:
         exercise: The exercise.
-        cells: The code of every cell of the student, in order.
+        notebooks: The code of every cell of the student, in order, of each notebook.
 
     Returns:
-        The answer's statement and, by name, those of other cells that it needs; never a whole cell.
+        The answer's statement and, by name, those of the same notebook that it needs: those before it, or, when there
+        is none of a name, those after it; never a whole cell.
 
     Raises:
         Mistake: There is no answer, it is no Python, or it asks for the reference.
     """
-    answers = [number for number, cell in enumerate(cells) if marked(cell) == exercise.id]
-    if not answers:
+    holding = [cells for cells in notebooks if any(marked(cell) == exercise.id for cell in cells)]
+    if not holding:
         raise Mistake("it was not handed in: no cell begins with '# exercise " + exercise.id + "'.")
-    remarks = [f"handed in {len(answers)} times; the last one counts"] if len(answers) > 1 else []
+    cells = holding[-1]
+    answers = [number for number, cell in enumerate(cells) if marked(cell) == exercise.id]
+    times = sum(marked(cell) == exercise.id for held in holding for cell in held)
+    remarks = [f"handed in {times} times; the last one counts"] if times > 1 else []
     own = answers[-1]
     try:
         inside = _statements(cells[own], own)
@@ -92,7 +96,7 @@ def program(exercise: Exercise, cells: Sequence[str]) -> Program:
             continue
         # A scratch copy of the function elsewhere must not replace the answer.
         statements += [each for each in found if number == own or name not in each.binds]
-    needed = _needed(name, statements)
+    needed = _needed(name, statements, own)
     if any(_asks_for_the_reference(each.source) for each in needed):
         raise Mistake(REFERENCE)
     return Program(tuple(each.source for each in needed), name, tuple(remarks))
@@ -117,18 +121,19 @@ def _statements(cell: str, number: int) -> list[_Statement]:
     return found
 
 
-def _needed(name: str, statements: list[_Statement]) -> list[_Statement]:
+def _needed(name: str, statements: list[_Statement], own: int) -> list[_Statement]:
     """Choose the statements that bind a name, those that bind what they use, and so on."""
     wanted, waiting = set[int](), [name, EVERYTHING]
     seen = set(waiting)
     while waiting:
         current = waiting.pop()
-        for place, statement in enumerate(statements):
-            if current in statement.binds and place not in wanted:
-                wanted.add(place)
-                new = statement.uses - seen
-                waiting += new
-                seen |= new
+        binding = [place for place, statement in enumerate(statements) if current in statement.binds]
+        before = [place for place in binding if statements[place].cell <= own]
+        for place in set(before or binding) - wanted:
+            wanted.add(place)
+            new = statements[place].uses - seen
+            waiting += new
+            seen |= new
     return [statements[place] for place in sorted(wanted)]
 
 

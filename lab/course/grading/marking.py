@@ -94,7 +94,7 @@ class _Ran:
 def _run(exercise: Exercise, cases: list[Case], submission: Submission, limits: Limits) -> _Ran:
     remarks: tuple[str, ...] = ()
     try:
-        found = program(exercise, submission.cells)
+        found = program(exercise, submission.notebooks)
         remarks = found.remarks
         outcomes, notes = run_program(found, cases, limits)
     except Mistake as mistake:
