@@ -26,6 +26,8 @@ ROLES = {
     "kto": Role("KTO", "#B0307A", "solid", marker="P"),
     "orpo": Role("ORPO", "#4F7A1E", "dotted", marker="X"),
 }
+COLORS = ("#2700EB", "#D87614", "#2F9E9A", "#B0307A", "#7A0000")  # of the fixes
+LEAST, MOST = 0.02, 0.9997  # chosen mass that is drawn
 FALLS = np.linspace(0, 40, 161)
 SHARES = (-0.6, 1.25)  # of the push at the start, that are drawn
 U, V = np.linspace(-2.5, 1.5, 65), np.linspace(-84, 4, 89)  # log-ratios of a landscape, nats
@@ -135,32 +137,33 @@ def price(series: Mapping[str, xr.Dataset]) -> tuple[Figure, str]:
     """Draw what fixes keep against what they cost: chosen mass at the end against the margin reached.
 
     Args:
-        series: Name of a fix to its record, swept over one axis (a line of dots) or over none (a dot).
+        series: Name of a fix to its record, with the axis scenario, and swept over one more axis (a line of dots) or
+            over none (a dot). At most five.
 
     Returns:
         The figure, and what it shows in words.
     """
     told = []
-    colors = ("#2700EB", "#D87614", "#2F9E9A", "#7A0000", "#8A8A8A")
     with plots.style("notebook"):
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
-        ax = figure.subplots()
-        for (name, record), color in zip(series.items(), colors, strict=False):
-            _dots(ax, name, record, color)
-            _, chosen = ends(record)
-            told.append(f"{name}: chosen {float(chosen.median('seed').min()):.2f} to "
-                        f"{float(chosen.median('seed').max()):.2f}")  # fmt: skip
-        ax.set(
-            xscale="log",
-            ylim=(-0.03, 1.08),
-            xlabel="log-ratio margin at the end (nats)",
-            ylabel="chosen mass at the end",
-        )
-        ax.margins(x=0.1)
-        plots.panel(ax, "What a fix keeps, and what it costs", about="dots: medians, bars: 95 % intervals")
-    return figure, f"Chosen mass at the end against the margin reached. {'; '.join(told)}."
+        scenarios = [str(name) for name in next(iter(series.values()))["scenario"].values]
+        figure = Figure(figsize=(7.8, 3.6), layout="constrained")
+        axes = figure.subplots(1, len(scenarios), sharey=True, squeeze=False)[0]
+        for scenario, ax in zip(scenarios, axes, strict=True):
+            for (name, record), color in zip(series.items(), COLORS, strict=False):
+                cell = record.sel(scenario=scenario)
+                _dots(ax, name, cell, color)
+                middle = np.atleast_1d(ends(cell)[1].median("seed").values)
+                told.append(f"{scenario}, {name}: chosen {middle.min():.2f} to {middle.max():.2f}")
+            ax.set(xscale="log", yscale="logit", xlim=(20, 1600), ylim=(LEAST, MOST),
+                   xlabel="log-ratio margin at the end (nats)")  # fmt: skip
+            ax.set_xticks((30, 100, 300, 1000), ("30", "100", "300", "1000"))
+            ax.set_yticks((0.1, 0.5, 0.9, 0.99, 0.999), ("0.1", "0.5", "0.9", "0.99", "0.999"))
+            ax.minorticks_off()
+            plots.panel(ax, scenario)
+        axes[0].set_ylabel("chosen mass at the end")
+    return figure, f"Chosen mass at the end against the margin reached, medians. {'; '.join(told)}."
 
 
 def ends(record: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
@@ -176,13 +179,14 @@ def _dots(ax: Axes, name: str, record: xr.Dataset, color: str) -> None:
     axis = [str(dim) for dim in chosen.dims if dim != "seed"]
     middle, low, high = (np.atleast_1d(values.values) for values in interval_over_seeds(chosen))
     across = np.atleast_1d(margin.median("seed").values)
+    low, middle, high = (np.clip(values, LEAST, MOST) for values in (low, middle, high))
     bars = np.abs(np.stack([low, high]) - middle)
     ax.errorbar(across, middle, yerr=bars, color=color, marker="o", linewidth=1.2, elinewidth=1.0)
     names = [f"{value:g}" for value in record[axis[0]].values] if axis else [""]
     for x, y, text in zip(across, middle, names, strict=True):
-        ax.annotate(text, (x, y), (0, 6), textcoords="offset points", fontsize="x-small", ha="center", color=color)
+        ax.annotate(text, (x, y), (-5, 1), textcoords="offset points", fontsize="x-small", ha="right", color=color)
     place = int(np.argmin(middle))
-    ax.annotate(name, (across[place], middle[place]), (6, -11), textcoords="offset points", fontsize="small",
+    ax.annotate(name, (across[place], middle[place]), (6, -9), textcoords="offset points", fontsize="small",
                 fontweight="bold", color=color)  # fmt: skip
 
 
