@@ -36,17 +36,17 @@ from lab.course.drawings.numbers import over_seeds
 # | W | how often each response beat each other | `wins[winner, loser]` |
 # | σ | the logistic function | |
 #
-# Six responses with a true reward, and all couples compared eight times each:
+# Six responses with a true reward, and all couples compared twenty times each:
 
 # %%
 generator = np.random.default_rng(7)
 reward = np.array([1.5, 0.8, 0.3, -0.2, -0.9, -1.5])
 chance = 1 / (1 + np.exp(reward[None, :] - reward[:, None]))
-upper = np.triu(generator.binomial(8, chance), 1)
-wins = upper + np.triu(8 - upper, 1).T
+upper = np.triu(generator.binomial(20, chance), 1)
+wins = upper + np.triu(20 - upper, 1).T
 print("wins[winner, loser]")
 print(wins)
-print(f"y1 beats y2 with probability {chance[0, 1]:.3f}; it did so {wins[0, 1]} times out of 8")
+print(f"y1 beats y2 with probability {chance[0, 1]:.3f}; it did so {wins[0, 1]} times out of 20")
 
 # %% [markdown]
 # ## Predict first
@@ -196,7 +196,7 @@ print("mean reward of y1, y2, y3 less that of y4, y5, y6:")
 print(f"true {true_distance:.2f}; fitted, at most {np.abs(distance).max():.0e}")
 
 # %% [markdown]
-# **Each island comes back, and their distance does not.** The intervals do not warn of it: the fitted distance is that of the start, 0, in each
+# **Within an island the differences come back, and the distance of the islands does not.** The intervals do not warn of it: the fitted distance is that of the start, 0, in each
 # resample. A bootstrap measures what the data say with noise. It cannot measure what they do not say.
 
 # %% exercise 2.2

@@ -199,9 +199,20 @@ for name, record in trained.items():
 
 # %% [markdown]
 # **PPO is spared the drastic drop, and not the fall.** Once the rejected response is rarely drawn, nothing pushes it any further: PPO's
-# pushes are weighed by π. The chosen response falls all the same, for another reason than under DPO: a reward model also rates the responses that
-# no pair of the prompt names, and where it puts one of them on top, PPO goes there. With the true reward the same happens, and then
-# rightly. The 3D-properties paper says that PPO is stable in this sense; measured, that is
+# pushes are weighed by π. The chosen response falls all the same, for another reason than under DPO. A reward also rates the responses that
+# no pair of the prompt names. Where it puts one of them on top, PPO goes there; if it is the true reward, rightly so. How often is that?
+
+# %%
+for name, reward_name in (("ppo", "learned_reward"), ("ppo_gt", "reward")):
+    record = trained[name]
+    top = record[reward_name].transpose("seed", "prompt", "response").values.argmax(-1)
+    own, chosen = record["chosen"].values, np.isin(top, record["chosen"].values)
+    print(f"{name:>7}: not the chosen response has the top reward in {(top != own).mean():.0%} of prompts,"
+          f" another prompt's chosen one in {(chosen & (top != own)).mean():.0%}")
+
+# %% [markdown]
+# The learned reward has its own reason to prefer another response: one network rates all prompts, so what one prompt chooses looks good to the
+# others, too. Nothing in the data of four pairs speaks against it. The 3D-properties paper says that PPO on a learned reward has none of the three properties; measured, that is
 # [ambiguous](../CLAIMS.md#ppo_is_more_stable).
 #
 # The explorer shows DPO's side of this picture. It cannot show PPO, whose pushes do not belong to pairs; change the lines of the cell above for that.
