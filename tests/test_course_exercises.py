@@ -160,6 +160,8 @@ def test_cases_and_outputs_are_the_same_each_time_and_survive_json(exercise):
 @every_exercise
 def test_other_cases_are_drawn_for_marks_and_the_solution_passes_there_too(exercise):
     cases = exercise.drawn("grade")
+    if cases == [()]:
+        pytest.skip("it has no arguments")
     judged(exercise, cases, outcomes(exercise.solution, cases))
     for wrong in exercise.wrong:
         with pytest.raises(Exception, match=r"\w"):
