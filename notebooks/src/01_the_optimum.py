@@ -90,7 +90,7 @@ print(f"the square of the first factor: {odds[1.0] ** 2:.3f}")
 
 # %%
 line = "tabular s2 cdpo smoothing=0.2 beta=0.5 sgd lr=5 steps=100 seeds=1"
-lab.show(*lab.explorer.twin(line, step=100))
+lab.show(*lab.explorer.twin(line, step=5))
 
 # %%
 lab.explore("tabular s2 cdpo smoothing=0.2 beta=0.5 sgd lr=5 steps=100 seeds=1")
