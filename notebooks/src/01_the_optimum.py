@@ -9,10 +9,9 @@
 #
 # **After it you can**
 #
-# - compute E r and KL, and say what the objective weighs;
+# - weigh E r against KL, and say where Z goes;
 # - derive the optimum and compute it safely;
-# - read β as a price and as a temperature;
-# - say where Z goes.
+# - read β as a price and as a temperature.
 
 # %%
 import numpy as np
