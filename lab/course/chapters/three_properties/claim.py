@@ -27,15 +27,15 @@ def optimiser_claim():
     give, the chosen response has more mass under sgd in the first pair: the 95 % interval of the
     difference over 8 seeds lies above 0.01. In the second pair it lies within −0.01 and 0.01. The
     second pair differs from the first in one other word or setting: the condition. Every run has to
-    reach the loss; 300 to 600 steps are enough for that.
+    reach the loss; 150 to 600 steps are enough for that.
 
     Returns:
         A tuple: adam line, sgd line, adam line and sgd line where the condition fails, loss in
             nats.
     """
-    adam = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=300"
-    sgd = "mlp s1 dpo beta=0.1 sgd lr=0.5 steps=400"
-    return adam, sgd, adam + " prompts=1", sgd + " prompts=1", 0.01
+    adam = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=250"
+    sgd = "mlp s1 dpo beta=0.1 sgd lr=0.5 steps=150"
+    return adam, sgd, adam + " prompts=1", sgd + " prompts=1", 0.02
 
 
 def _claim_too_early():
@@ -44,7 +44,7 @@ def _claim_too_early():
 
 def _claim_at_equal_steps():
     adam, _, fails, _, loss = optimiser_claim()
-    slow = "mlp s1 dpo beta=0.1 sgd lr=0.01 steps=300"
+    slow = "mlp s1 dpo beta=0.1 sgd lr=0.01 steps=250"
     return adam, slow, fails, slow + " prompts=1", loss
 
 
@@ -60,7 +60,7 @@ def _claim_without_limits():
 
 def _claim_of_unlike_runs():
     adam, _, fails, _, loss = optimiser_claim()
-    other = "mlp s1 dpo beta=0.5 sgd lr=0.5 steps=400"
+    other = "mlp s1 dpo beta=0.5 sgd lr=0.5 steps=150"
     return adam, other, fails, other + " prompts=1", loss
 
 
@@ -154,7 +154,7 @@ EXERCISE = Exercise(
         "The figure of Adam and plain descent has the first pair. Read off a loss that both reach after the peak.",
         "For the second pair take away what the fall needs. A table has no shared parameters; what else do the four "
         "prompts share?",
-        "With prompts=1 nothing else pulls on the parameters. A loss of 0.01 is reached within 300 steps by adam at "
-        "lr=1e-3 and within 400 by sgd at lr=0.5.",
+        "With prompts=1 nothing else pulls on the parameters. A loss of 0.02 is reached within 250 steps by adam at "
+        "lr=1e-3 and within 150 by sgd at lr=0.5.",
     ),
 )  # fmt: skip
