@@ -7,13 +7,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lab
 
 ROOT = Path(__file__).resolve().parent.parent
+SLIDES = [f"{0.05 * 1.02**number:.6g}" for number in range(200)]  # values of a slider, each drawn once
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,27 @@ def _line(line: str) -> Callable[[], float]:
     def once() -> float:
         start = time.perf_counter()
         lab.run(line)
+        return time.perf_counter() - start
+
+    return once
+
+
+def _slider(line: str, key: str = "beta", values: Sequence[str] = SLIDES) -> Callable[[], float]:
+    """Time one move of a slider, from the page's message to the pictures; each call takes a value not drawn before."""
+    state: list[Any] = []
+    moves = iter(values)
+
+    def once() -> float:
+        from lab.explorer.training.scene import TrainingScene
+        from lab.explorer.widget import shown
+
+        scene = TrainingScene()
+        if not state:
+            state.append(scene.begin(line))
+            scene.show(state[0])
+        start = time.perf_counter()
+        moved = scene.change(state[0], key, next(moves))
+        shown(scene.controls(moved), scene.show(moved))
         return time.perf_counter() - start
 
     return once
@@ -70,6 +93,11 @@ WORKLOADS = (
     Workload("table_1", f"{TABLE} seeds=1", 0.020, _line(f"{TABLE} seeds=1")),
     Workload("table_1024", f"{TABLE} seeds=1024", 1.0, _line(f"{TABLE} seeds=1024")),
     Workload("mlp_24", f"{NETWORK} seeds=24, every gradient recorded", 1.5, _line(f"{NETWORK} seeds=24")),
+    Workload("slider_table", "a slider moves in the explorer: table, 24 seeds", 0.150, _slider(f"{TABLE} seeds=24")),
+    Workload("slider_mlp_1", "a slider moves in the explorer: MLP, 1 seed", 0.500, _slider(f"{NETWORK} seeds=1")),
+    Workload("slider_mlp_24", "a slider moves in the explorer: MLP, 24 seeds", 1.5, _slider(f"{NETWORK} seeds=24")),
+    Workload("cursor", "the cursor moves in the explorer: MLP, 24 seeds", 0.150,
+             _slider(f"{NETWORK} seeds=24", "cursor", [str(10 * number) for number in range(51)])),
     Workload("figures_quick", "python -m figures --quick, empty cache", 400.0,
              _process("-m", "figures", "--quick", "--force", "--out", "{tmp}/out", fresh_cache=True), long=True),
     Workload("figures", "python -m figures, empty cache", 1200.0,

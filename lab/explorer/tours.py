@@ -56,7 +56,8 @@ TOUR = (
     ),
     Stop(
         "The rejected term alone",
-        "Only the rejected response is pushed now, and the chosen one is dragged along: it ends below its start.",
+        "Only the rejected response is pushed now. The chosen one takes over some of its mass at first, and ends below "
+        "its start all the same.",
         "mlp s1 dpo beta=0.1 terms=rejected adam lr=1e-3 steps=500 seeds=12",
         "And the chosen term alone? Choose it under terms.",
         "below",
@@ -165,9 +166,9 @@ def strip(stops: tuple[Stop, ...] = TOUR) -> tuple[Figure, str]:
         for number, (stop, ax) in enumerate(zip(stops, grid.flat, strict=False), 1):
             current = reading(str(explorable(stop.line)), MEDIAN)
             frame = panels.curves_frame([current], "probability", False)
-            replace(
-                frame, title=f"{number} {stop.title}", about="", ylabel="" if (number - 1) % columns else "probability"
-            ).apply(ax)
-            panels.draw_curves(ax, [current], "probability", False)
+            replace(frame, title=f"{number} {stop.title}", about="").apply(ax)
+            panels.draw_curves(ax, [current], "probability", False, seeds=False)  # too small for them
+            if (number - 1) % columns:
+                ax.set_ylabel("")
             parts.append(f"{number}, {stop.title.lower()}: {words.alt_of_curves([current], 'probability')}")
     return figure, " ".join(parts)

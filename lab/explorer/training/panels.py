@@ -46,10 +46,10 @@ def curves_frame(readings: Sequence[Reading], what: str, log: bool) -> Frame:
     )  # fmt: skip
 
 
-def draw_curves(ax: Axes, readings: Sequence[Reading], what: str, log: bool) -> None:
+def draw_curves(ax: Axes, readings: Sequence[Reading], what: str, log: bool, *, seeds: bool = True) -> None:
     """Draw chosen, rejected and unseen of the current run, and the medians of the pinned ones thin beside them.
 
-    A dotted line stands where a later stage of the current run begins.
+    A dotted line stands where a later stage of the current run begins. `seeds` says whether each stands faint behind.
     """
     for seam in seams(readings[0].experiment):
         ax.axvline(seam, color=plots.REFERENCE.color, linewidth=1.0, linestyle="dotted", zorder=1)
@@ -60,7 +60,7 @@ def draw_curves(ax: Axes, readings: Sequence[Reading], what: str, log: bool) -> 
             if not np.isfinite(drawn.median).any():
                 continue
             if number == 0:
-                plots.curve(drawn, ax, role=role)
+                plots.curve(drawn, ax, role=role, seeds=seeds)
             else:
                 pinned = Role(f"{role.label} {number}", role.color, role.line, width=0.5)
                 plots.curve(_median_only(drawn), ax, role=pinned, label=str(number))
@@ -174,7 +174,7 @@ def _pushes_in_words(reading: Reading, pushes: Mapping[str, float]) -> str:
         return words
     # DPO pushes the chosen response by beta sigma(-m): its share of beta is the weight that the papers speak of.
     beta = float(reading.shown["beta_chosen"].values.ravel()[0])
-    return f"{words}; weight σ(−m) {abs(pushes['chosen']) / beta:.2g}"
+    return f"{words}; σ(−m) {abs(pushes['chosen']) / beta:.2g}"
 
 
 def _bars(ax: Axes, heights: np.ndarray, floor: float, colors: Sequence[str]) -> None:

@@ -19,8 +19,9 @@ from lab.explorer.training.lines import branched, with_word
 from lab.explorer.training.records import MEDIAN, Reading, explorable, reading, record_of, row_of
 from lab.explorer.training.state import GUESS_TEXTS, GUESSES, Training
 from lab.explorer.training.worlds import with_world
+from lab.properties import Thresholds
 
-FALLEN = 0.02  # the chosen response stands well below its peak from here on, as for the property of degradation
+FALLEN = Thresholds().degradation  # below its peak by this much, the chosen response counts as fallen back
 
 
 class TrainingScene:

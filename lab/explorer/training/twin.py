@@ -12,6 +12,8 @@ from lab.explorer.training.records import MEDIAN, explorable, reading, row_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SCALE = 0.9  # of a panel of the page: a notebook of several twins stays small
+
 
 def twin(
     line: str, *, step: int = -1, seeds: str = MEDIAN, prompt: int = 0, log: bool = False, pins: tuple[str, ...] = ()
@@ -42,7 +44,7 @@ def twin(
 
     with plots.style("notebook"):
         height = 0.3  # of the summary, inches
-        figure = Figure(figsize=(2 * SIZE[0], 2 * SIZE[1] + height), dpi=DPI)
+        figure = Figure(figsize=(2 * SCALE * SIZE[0], 2 * SCALE * SIZE[1] + height), dpi=DPI)
         figure.set_layout_engine("none")
         summary = words.summary(current, seeds, at)
         figure.text(0.5 * BOX[0], 1 - 0.06 / figure.get_figheight(), summary, fontsize="small", va="top", wrap=True)
@@ -52,7 +54,7 @@ def twin(
             panels.responses_frame(current, prompt, log),
             panels.step_frame(current, before, prompt),
         )
-        share = SIZE[1] / figure.get_figheight()
+        share = SCALE * SIZE[1] / figure.get_figheight()
         axes = []
         for index, frame in enumerate(frames):
             column, row = index % 2, index // 2
