@@ -161,7 +161,7 @@ def price(series: Mapping[str, xr.Dataset]) -> tuple[Figure, str]:
             ax.set_xticks((30, 100, 300, 1000), ("30", "100", "300", "1000"))
             ax.set_yticks((0.1, 0.5, 0.9, 0.99, 0.999), ("0.1", "0.5", "0.9", "0.99", "0.999"))
             ax.minorticks_off()
-            plots.panel(ax, scenario)
+            plots.panel(ax, scenario, about="dots: medians; the axis is stretched towards 1")
         axes[0].set_ylabel("chosen mass at the end")
     return figure, f"Chosen mass at the end against the margin reached, medians. {'; '.join(told)}."
 
