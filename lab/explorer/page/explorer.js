@@ -6,10 +6,9 @@ const make = (tag, properties = {}, ...children) => {
   return node;
 };
 
-let pages = 0; // ids of labels differ between two explorers on one page
-
 function render({ model, el }) {
-  const id = `lab-${++pages}`;
+  // Every widget loads this module anew, so that a counter would give two explorers the same ids.
+  const id = `lab-${Math.random().toString(36).slice(2, 10)}`;
   const root = make("div", { className: "lab-explorer" });
   root.setAttribute("role", "region");
   root.setAttribute("aria-label", "explorer of one experiment");
@@ -328,8 +327,9 @@ function render({ model, el }) {
       if (!figure) {
         figure = make("figure", {}, make("img"), make("div", { className: "lab-mark" }));
         figure.dataset.key = picture.key;
-        parts.pictures.append(figure);
       }
+      const place = pictures.indexOf(picture);
+      if (parts.pictures.children[place] !== figure) parts.pictures.insertBefore(figure, parts.pictures.children[place] ?? null);
       const [image, line] = figure.children;
       if (image.getAttribute("src") !== picture.src) image.src = picture.src;
       image.alt = picture.alt;

@@ -34,7 +34,7 @@ SCENARIOS = {
     "s2": "only the rejected one likely",
     "s4": "neither starts likely",
 }
-TEXTS = {"terms": ("both", "only the chosen term", "only the rejected term")}
+TEXTS = {"terms": ("both", "chosen only", "rejected only")}
 
 # The stops of each slider: close enough to see a curve bend, few enough to write as short numbers.
 STOPS: dict[str, tuple[Value, ...]] = {
