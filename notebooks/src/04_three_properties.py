@@ -39,6 +39,9 @@ from lab.theory import influence
 # | s = βσ(−m) | the push: how hard the loss pulls the pair apart |
 # | η | the learning rate |
 # | δ | how far a step moves the two logits of a pair; ηs for plain descent on one pair |
+# | z | the logits, [prompt, response] |
+# | e⁺, e⁻ | the vector with a 1 at y⁺, or at y⁻, and 0 elsewhere |
+# | Δz, Δ log π | what one step changes; only Δ⁺ and Δ⁻ alone are log-ratios |
 # | θ | the parameters of a network |
 #
 # In the scenario s1 both responses of a pair start at 0.45, and u at 0.10.
