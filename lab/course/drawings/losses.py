@@ -72,7 +72,6 @@ def fading(words: Sequence[str], settings: str = "beta=0.1") -> tuple[Figure, st
         ax = figure.subplots()
         for word in words:
             role, share = ROLES[word], chosen_push(word, FALLS, settings) / chosen_push(word, 0.0, settings)
-            # A jump is drawn as a step, not as a slope.
             ax.plot(FALLS, share, color=role.color, linestyle=role.line)
             inside = np.flatnonzero(share >= SHARES[0])
             plots.end_label(FALLS[inside[-1]], share[inside[-1]], role.label, ax, color=role.color)
@@ -117,12 +116,12 @@ def landscapes(record: xr.Dataset) -> tuple[Figure, str]:
             plots.surface(U, V, loss, ax, levels=np.linspace(low, high, 9).tolist(), text="")
             up, down = _pushes(word, settings, u[4::11, 4::8], v[4::11, 4::8])
             plots.arrows(U[4::8], V[4::11], up, down, ax)
-            ways = [
+            across, along = (
                 metrics.over_pairs(part(cell), cell).median("seed").values
                 for part in (metrics.chosen_log_ratio, metrics.rejected_log_ratio)
-            ]
-            plots.path(*ways, ax, role=ROLES[word])
-            end = f"u = {ways[0][-1]:+.1f}, v = {ways[1][-1]:+.0f} nats"
+            )
+            plots.path(across, along, ax, role=ROLES[word])
+            end = f"u = {across[-1]:+.1f}, v = {along[-1]:+.0f} nats"
             told.append(f"{ROLES[word].label}: {end}")
             ax.set(xlim=(U[0], U[-1]), ylim=(V[0], V[-1]), xlabel="u: chosen log-ratio", ylabel="v: rejected log-ratio")
             plots.panel(ax, ROLES[word].label, about=f"training ends at {end}")
@@ -168,10 +167,11 @@ def price(series: Mapping[str, xr.Dataset]) -> tuple[Figure, str]:
 
 def ends(record: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     """Compute log-ratio margin and chosen mass at the last step, averaged over pairs: each [..., seed]."""
-    return tuple(
+    margin, chosen = (
         metrics.over_pairs(part(record), record).isel(step=-1, drop=True)
         for part in (metrics.log_ratio_margin, metrics.chosen_prob)
-    )  # type: ignore[return-value]
+    )
+    return margin, chosen
 
 
 def _dots(ax: Axes, name: str, record: xr.Dataset, color: str) -> None:
