@@ -153,6 +153,22 @@ def test_the_words_reach_the_stages():
     assert build_later(parsed(LINE), axes) == ()
 
 
+def test_the_tokens_of_a_response_are_those_that_some_stage_counts():
+    line = "tabular s2 {} sgd lr=1 steps=3 seeds=2 then {}"
+    for words in (
+        ("dpo", "simpo chosen_length=3"),
+        ("simpo chosen_length=3", "dpo"),
+        ("simpo chosen_length=3", "gamma=1"),
+    ):
+        lengths = build(parsed(line.format(*words)))[0].lengths
+        assert lengths is not None and lengths.unique().tolist() == [1, 3]
+    assert build(parsed(line.format("dpo", "simpo")))[0].lengths is None
+    ds = lab.run(line.format("dpo", "simpo beta=2 gamma=0.5 chosen_length=3"))
+    u, v = lab.metrics.chosen_log_prob(ds), lab.metrics.rejected_log_prob(ds)
+    expected = np.log1p(np.exp(-(2 * (u / 3 - v) - 0.5)))  # SimPO: -log s(beta (c / |c| - r / |r|) - gamma)
+    np.testing.assert_allclose(ds.loss.isel(step=slice(3, None)), expected.isel(step=slice(3, None)), rtol=1e-10)
+
+
 UNCHANGED = [
     "tabular s1,s3 dpo beta=0.1,1 adam lr=0.01 steps={} seeds=2", "loglinear s2 ipo momentum lr=0.05 steps={} seeds=3 every=4",
     "mlp s2 dpo sft_weight=0.1 adam lr=1e-3 steps={} seeds=2 batch=2 prompts=3 width=8 keep=gradients+predictions+parameters",
