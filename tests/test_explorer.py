@@ -80,6 +80,8 @@ def test_a_flex_beta_may_follow_beta_again():
     flex = SCENE.change(SCENE.change(state(), "objective", "flex"), "beta_rejected", "0.02")
     assert "beta_rejected=0.02" in flex.line
     assert "beta_rejected" not in SCENE.change(flex, "beta_rejected", "").line
+    both = SCENE.change(flex, "beta_chosen", "0.1")
+    assert "beta" not in {each.key for each in SCENE.controls(both)}  # it has no effect there
 
 
 def test_every_objective_of_pairs_can_be_chosen_and_no_other():

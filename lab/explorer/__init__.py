@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lab.explorer.training.twin import twin
     from lab.explorer.widget import Explorer
 
-__all__ = ["explore", "strip", "tour", "twin"]
+__all__ = ["explore", "explore_optimum", "strip", "tour", "twin"]
 
 _HOMES = {"strip": "lab.explorer.tours", "twin": "lab.explorer.training.twin"}
 EXAMPLE = "mlp s2 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
@@ -56,6 +56,37 @@ def tour() -> Explorer:
 
     scene = TourScene(TrainingScene())
     return Explorer(scene, scene.begin())
+
+
+def explore_optimum(
+    reference: Sequence[float],
+    reward: Sequence[float],
+    *,
+    beta: float = 1.0,
+    hide: Sequence[str] = (),
+    lock: Sequence[str] = (),
+) -> Explorer:
+    """Show what beta makes of a reference and a reward, with sliders for beta and each reward, in a notebook.
+
+    Args:
+        reference: probabilities of a prompt's responses, [response], above 0 and summing to 1.
+        reward: their rewards, [response].
+        beta: the price of a nat of KL at the beginning, above 0.
+        hide: keys of controls that are not shown: beta, reward_0, reward_1, ...
+        lock: keys of controls that can be looked at only.
+
+    Returns:
+        The widget.
+
+    Raises:
+        ValueError: for a reference that is no distribution, lengths that differ, or an unknown key.
+    """
+    from lab.explorer.limits import Limited
+    from lab.explorer.optimum import OptimumScene, Tilt
+    from lab.explorer.widget import Explorer
+
+    state = Tilt(tuple(float(value) for value in reference), tuple(float(value) for value in reward), float(beta))
+    return Explorer(Limited(OptimumScene(len(state.reward)), hide=hide, lock=lock), state)
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,8 @@ class Frame:
             plots.powers_of_ten(ax, most=5)
         else:
             ax.yaxis.set_major_locator(MaxNLocator(5))
+            # matplotlib would write a common factor above the axis, where the grey words stand.
+            ax.yaxis.set_major_formatter(lambda height, _: f"{height:.3g}".replace("-", "−"))
         if self.names:
             ax.set_xticks(range(len(self.names)), self.names)
         else:
@@ -135,3 +137,28 @@ def mark(frame: Frame, x: float) -> tuple[float, float, float]:
     left, bottom, width, height = BOX
     low, high = frame.xlim
     return left + width * (x - low) / (high - low), 1 - bottom - height, height
+
+
+def draw_bars(ax: Axes, heights: np.ndarray, floor: float, colors: Sequence[str]) -> None:
+    """Draw bars at 0, 1, 2, ... as one artist; `ax.bar` makes one for each, which takes ten times as long."""
+    from matplotlib.collections import PolyCollection
+
+    boxes = _boxes(heights, floor, 0.31)
+    ax.add_collection(PolyCollection(boxes, facecolors=colors, alpha=0.55, linewidths=0), autolim=False)
+
+
+def draw_outlines(ax: Axes, heights: np.ndarray, floor: float) -> None:
+    """Outline the heights of a reference behind such bars."""
+    from matplotlib.collections import PolyCollection
+
+    boxes = _boxes(heights, floor, 0.41)
+    ax.add_collection(
+        PolyCollection(boxes, facecolors="none", edgecolors="#777777", linewidths=1.1, zorder=3), autolim=False
+    )
+
+
+def _boxes(heights: np.ndarray, floor: float, half: float) -> list[np.ndarray]:
+    return [
+        np.array([(x - half, floor), (x - half, top), (x + half, top), (x + half, floor)])
+        for x, top in enumerate(heights)
+    ]

@@ -78,7 +78,9 @@ def of_the_line(experiment: Experiment) -> tuple[Control, ...]:
         found += [
             _word(experiment, name, group, live)
             for name in names
-            if belongs(name, values) and not (name in NOT_OWN and experiment.scenario == ("own",))
+            if belongs(name, values)
+            and not (name in NOT_OWN and experiment.scenario == ("own",))
+            and not (name == "beta" and experiment.beta_chosen and experiment.beta_rejected)
         ]
     return tuple(found)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab import metrics, plots
-from lab.explorer.sheets import Frame
+from lab.explorer.sheets import Frame, draw_bars, draw_outlines
 from lab.explorer.training.lines import last_stage, seams
 from lab.explorer.training.records import Reading
 from lab.plots import Role, Summary
@@ -89,8 +89,8 @@ def draw_responses(ax: Axes, reading: Reading, at: int, prompt: int, log: bool) 
     roles = response_roles(reading.shown, prompt)
     colors = [role.color for role in roles]
     height = np.clip(now.median, floor, None)
-    _bars(ax, height, floor, colors)
-    _ghosts(ax, base, floor)
+    draw_bars(ax, height, floor, colors)
+    draw_outlines(ax, base, floor)
     if now.count > 1:
         ax.vlines(place, np.clip(now.low, floor, None), np.clip(now.high, floor, None), colors=colors, linewidth=1.8)
     _name_bars(ax, roles, height)
@@ -114,7 +114,7 @@ def draw_step(ax: Axes, reading: Reading, at: int, prompt: int) -> None:
     roles = response_roles(reading.shown, prompt)
     colors = [role.color for role in roles]
     ax.axhline(0, color="#555555", linewidth=0.6)
-    _bars(ax, np.nan_to_num(realised.median), 0.0, colors)
+    draw_bars(ax, np.nan_to_num(realised.median), 0.0, colors)
     if realised.count > 1:
         ax.vlines(place, realised.low, realised.high, colors=colors, linewidth=1.8)
     ax.scatter(place, linear.median, marker="_", s=170, color="#111111", linewidths=1.4, zorder=4)
@@ -175,32 +175,6 @@ def _pushes_in_words(reading: Reading, pushes: Mapping[str, float]) -> str:
     # DPO pushes the chosen response by beta sigma(-m): its share of beta is the weight that the papers speak of.
     beta = float(reading.shown["beta_chosen"].values.ravel()[0])
     return f"{words}; σ(−m) {abs(pushes['chosen']) / beta:.2g}"
-
-
-def _bars(ax: Axes, heights: np.ndarray, floor: float, colors: Sequence[str]) -> None:
-    """Draw bars as one artist; `ax.bar` makes one for each, which takes ten times as long."""
-    from matplotlib.collections import PolyCollection
-
-    ax.add_collection(
-        PolyCollection(_boxes(heights, floor, 0.31), facecolors=colors, alpha=0.55, linewidths=0), autolim=False
-    )
-
-
-def _ghosts(ax: Axes, heights: np.ndarray, floor: float) -> None:
-    """Outline where the reference stands."""
-    from matplotlib.collections import PolyCollection
-
-    boxes = _boxes(heights, floor, 0.41)
-    ax.add_collection(
-        PolyCollection(boxes, facecolors="none", edgecolors="#777777", linewidths=1.1, zorder=3), autolim=False
-    )
-
-
-def _boxes(heights: np.ndarray, floor: float, half: float) -> list[np.ndarray]:
-    return [
-        np.array([(x - half, floor), (x - half, top), (x + half, top), (x + half, floor)])
-        for x, top in enumerate(heights)
-    ]
 
 
 @lru_cache(maxsize=64)
