@@ -27,8 +27,13 @@ figures: $(STAMP)  ## every figure that is out of date, then CLAIMS.md and SCORE
 
 # One thread in each of the two workers: threads inside an operation only fight over shared cores.
 .PHONY: test
-test: $(STAMP)  ## the tests, on two processes
-	OMP_NUM_THREADS=1 MPLBACKEND=agg $(RUN) -m pytest -n 2 $(ARGS)
+test: $(STAMP)  ## the tests, on two processes; all but those in a browser
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(RUN) -m pytest -n 2 --ignore=tests/browser $(ARGS)
+
+# One server, one browser and one kernel at a time keep two cores busy.
+.PHONY: browser
+browser: $(STAMP)  ## the tests in a browser: explorer, notebooks and pages (needs chromium)
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(RUN) -m pytest tests/browser $(ARGS)
 
 .PHONY: lab
 lab: $(STAMP)  ## JupyterLab on the notebooks

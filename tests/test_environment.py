@@ -20,10 +20,14 @@ DECLARED = RUNTIME + DEVELOPMENT
 # Where conda-forge has another name, or a smaller package of the same import.
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
 
+# What drives a browser comes from PyPI: its wheel brings the driver.
+FROM_PYPI = {"playwright", "axe-playwright-python"}
 
-def conda_entries() -> dict[str, str]:
+
+def conda_entries(indent: int = 2) -> dict[str, str]:
     text = (ROOT / "environment.yml").read_text(encoding="utf-8")
-    return dict(re.findall(r"^  - ([a-z0-9_-]+)((?:[<>=!~].*)?)$", text.split("dependencies:")[1], re.M))
+    found = re.findall(rf"^ {{{indent}}}- ([a-z0-9_-]+)((?:[<>=!~].*)?)$", text.split("dependencies:")[1], re.M)
+    return dict(found)
 
 
 def pins() -> dict[str, Version]:
@@ -37,7 +41,9 @@ def pins() -> dict[str, Version]:
 def test_environment_has_the_names_and_ranges_of_pyproject():
     expected = {CONDA_NAMES.get(each.name, each.name): str(each.specifier) for each in DECLARED}
     expected |= {"python": PROJECT["requires-python"], "pip": ""}
+    from_pypi = {name: expected.pop(name) for name in FROM_PYPI}
     assert conda_entries() == expected
+    assert conda_entries(indent=6) == from_pypi
 
 
 def test_environment_installs_the_package_editable_and_pins_no_build():
@@ -104,4 +110,4 @@ def test_licence_and_authors_are_the_same_everywhere():
 def test_make_offers_the_documented_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.M))
-    assert targets == {"figures", "test", "lab", "notebooks", "check", "bench", "help", "clean"}
+    assert targets == {"figures", "test", "browser", "lab", "notebooks", "check", "bench", "help", "clean"}
