@@ -23,6 +23,7 @@ from lab.explorer.training.records import reading, record_of, row_of, stride
 from lab.explorer.training.scene import TrainingScene, what_happened
 from lab.explorer.training.state import Training
 from lab.explorer.training.worlds import rounded
+from lab.explorer.widget import shown
 
 LINE = "tabular s2 dpo beta=0.1 sgd lr=1 steps=100 seeds=4"
 SCENE = TrainingScene()
@@ -277,20 +278,20 @@ def test_what_happened_follows_the_curve(monkeypatch):
 
 
 def test_the_pushes_are_the_response_weights_of_the_record():
-    shown = reading(state().line)
+    run = reading(state().line)
     weight = lab.run(LINE)["response_weight"].isel(pair=1).sel(step=50)
-    at = row_of(shown.record, 50)
+    at = row_of(run.record, 50)
     for term in ("chosen", "rejected"):
         wanted = -float(weight.sel(term=term).median("seed"))
-        assert panels.push(shown, at, 1, term) == pytest.approx(wanted, rel=1e-12)
-    assert panels.push(shown, at, 1, "chosen") > 0 > panels.push(shown, at, 1, "rejected")
+        assert panels.push(run, at, 1, term) == pytest.approx(wanted, rel=1e-12)
+    assert panels.push(run, at, 1, "chosen") > 0 > panels.push(run, at, 1, "rejected")
 
 
 def test_the_change_that_is_told_is_what_the_next_step_did():
     record = lab.run(LINE)
     change = (record["log_prob"].sel(step=51) - record["log_prob"].sel(step=50)).isel(prompt=0).median("seed").values
-    shown = reading(state().line)
-    told = panels.sentence_of_changes(shown, row_of(shown.record, 50), 0)
+    run = reading(state().line)
+    told = panels.sentence_of_changes(run, row_of(run.record, 50), 0)
     assert told.startswith(f"0 (chosen) {change[0]:+.2g}, 1 (unseen) {change[1]:+.2g}".replace("-", "−"))
 
 
@@ -308,6 +309,19 @@ def test_the_changes_of_a_table_are_those_that_the_engine_records(line):
 
 def test_the_last_state_shows_the_step_before_it():
     assert "At step 98 prompt 0's responses are pushed" in SCENE.show(state()).pictures[3].alt
+
+
+@pytest.mark.parametrize("objective", ["flex", "sft", "kto", "orpo", "reward", "aot", "unlikelihood", "sft_token"])
+@pytest.mark.parametrize("log", [False, True])
+def test_every_kind_of_objective_is_shown(objective, log):
+    line = f"tabular s1 {objective} adam lr=0.1 steps=10 seeds=2"
+    at = state(line, log=log)
+    json.dumps(shown(SCENE.controls(at), SCENE.show(at)), allow_nan=False)
+
+
+def test_pairs_that_share_a_prompt_are_shown_together():
+    view = SCENE.show(state("tabular s1 dpo beta=0.1 sgd lr=1 steps=10 seeds=2 prompts=1 pairs=2"))
+    assert view.pictures[2].alt.count("(chosen)") == view.pictures[2].alt.count("(rejected)") == 2
 
 
 def test_a_cursor_redraws_the_lower_panels_only():
@@ -358,8 +372,8 @@ def test_the_recorded_states_are_few_and_even():
 
 def test_a_locked_control_stays_whatever_is_changed():
     scene = Limited(SCENE, lock=("beta",), hide=("optimizer",))
-    shown = {each.key: each for each in scene.controls(state())}
-    assert "optimizer" not in shown and shown["beta"].locked and not shown["lr"].locked
+    left = {each.key: each for each in scene.controls(state())}
+    assert "optimizer" not in left and left["beta"].locked and not left["lr"].locked
     assert "lr=0.5" in scene.change(state(), "lr", "0.5").line
     with pytest.raises(ValueError, match="beta is locked here; change another control"):
         scene.change(state(), "beta", "0.5")

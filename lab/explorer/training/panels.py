@@ -41,7 +41,7 @@ def curves_frame(readings: Sequence[Reading], what: str, log: bool) -> Frame:
     low, high = _outwards(heights.min(initial=0)), _outwards(heights.max(initial=0))
     room = 0.04 * (high - low)
     return Frame(
-        "How far it moved", (0, last), (low - room, high + room), "change of log-probability since the reference",
+        "How far it moved", (0, last), (low - room, high + room), "change of log-probability since step 0",
         ylabel="change (nats)", symlog=log,
     )  # fmt: skip
 

@@ -95,7 +95,7 @@ def alt_of_curves(readings: Sequence[Reading], what: str) -> str:
         rises = heights[peak] - max(heights[0], heights[-1]) >= SAME
         top = f" over {number(heights[peak])} at step {current.steps[peak]}" if rises else ""
         parts.append(f"{role.label} from {number(heights[0])}{top} to {number(heights[-1])}")
-    name = "Probability" if what == "probability" else "Change of log-probability since the reference"
+    name = "Probability" if what == "probability" else "Change of log-probability since step 0"
     pinned = f"; {len(readings) - 1} pinned for comparison" if len(readings) > 1 else ""
     return f"{name} over {current.steps[-1]} steps: {'; '.join(parts)}{pinned}."
 
