@@ -27,38 +27,38 @@ from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
 from lab.training.stages import Stage
 
 
-@dataclass
 class _Way:
     """How far the runs have come; every stage takes them on from where the one before left them.
 
     Args:
         state: parameters, [run, parameter].
-        reference: log pi_ref as it is now, [run, prompt * response].
+        reference: log pi_ref of the stage, [run, prompt * response].
         tape: what is written, [row, run, ...] each.
         rows: the recorded steps.
         weights: the pairs' weights of one step after the other.
         online: or those of what the policy draws.
         batched: whether a step sees only some of the pairs.
         progress: called with the finished share.
-        optimizer: the one of the stage before, and its `memory`, blank at the step `since`.
-        step, row: where the next stage begins.
-        broken: whether a run has left the numbers.
     """
 
-    state: Tensor
-    reference: Tensor
-    tape: dict[str, Tensor]
-    rows: list[int]
-    weights: Iterator[Tensor]
-    online: OnlineWeights | None
-    batched: bool
-    progress: Callable[[float], None] | None
-    optimizer: Optimizer | None = None
-    memory: tuple[Tensor, ...] = ()
-    since: int = 0
-    step: int = 0
-    row: int = 0
-    broken: bool = False
+    def __init__(
+        self,
+        state: Tensor,
+        reference: Tensor,
+        tape: dict[str, Tensor],
+        rows: list[int],
+        weights: Iterator[Tensor],
+        online: OnlineWeights | None,
+        batched: bool,
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        self.state, self.reference, self.tape, self.rows = state, reference, tape, rows
+        self.weights, self.online, self.batched, self.progress = weights, online, batched, progress
+        self.step = self.row = 0  # where the next stage begins
+        self.optimizer: Optimizer | None = None  # of the stage before
+        self.memory: tuple[Tensor, ...] = ()
+        self.since = 0  # the step at which the memory was blank
+        self.broken = False  # whether a run has left the numbers
 
 
 @dataclass(frozen=True)
