@@ -178,10 +178,30 @@ class Lab:
         found.wait_for()
         return Explorer(found)
 
+    def select(self, cell: int) -> None:
+        """Bring a cell into sight; those out of it may not be on the page."""
+        self.page.evaluate(
+            """async (cell) => {
+                const notebook = jupyterapp.shell.currentWidget.content;
+                notebook.activeCellIndex = cell;
+                await notebook.scrollToItem(cell);
+            }""",
+            cell,
+        )
+
+    def said(self, cell: int) -> str:
+        """Return what a cell printed."""
+        return self.page.evaluate(
+            """(cell) => jupyterapp.shell.currentWidget.content.widgets[cell].model.outputs?.toJSON()
+                .map((output) => output.text ?? (output.ename ? `${output.ename}: ${output.evalue}` : ""))
+                .flat().join("") ?? \"\"""",
+            cell,
+        )
+
     def write(self, cell: int, text: str) -> None:
         """Type over a cell as a user does, and run it."""
-        editor = self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".cm-content")
-        editor.click()
+        self.select(cell)
+        self.page.locator(".jp-Notebook .jp-mod-active .cm-content").click()
         self.page.keyboard.press("ControlOrMeta+a")
         self.page.keyboard.insert_text(text)
         self.command("notebook:run-cell")
