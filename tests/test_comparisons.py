@@ -231,10 +231,25 @@ def test_weights_of_other_runs_are_refused() -> None:
         (lambda s, w: sampled(s, w, seeds=SEEDS, comparisons=0), "comparisons is 0; allowed are 1 or more"),
         (lambda s, w: sampled(s, w, seeds=(1,), comparisons=3), "1 seeds for 3 runs; give one seed a run"),
         (lambda s, w: Online(w, refresh=0), "refresh is 0; allowed are 1 or more"),
-        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are numbers from 0 to 1"),
+        (lambda s, w: population(s, w * math.nan), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: population(s, w * 3 - 1), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: Online(w * math.nan), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are numbers from 0.5 to 1: a judge"),
+        (lambda s, w: noisy_judge(world()[1], 0.4), "agreement is 0.4; allowed are numbers from 0.5 to 1: a judge"),
+        (lambda s, w: noisy_judge(world()[1], math.nan), "agreement is nan; allowed are numbers from 0.5 to 1"),
+        (lambda s, w: noisy_judge(spoilt(math.nan)), "reward holds NaN or infinity; a judge needs finite rewards"),
+        (lambda s, w: bradley_terry(spoilt(math.nan)), "reward holds NaN or infinity; a judge needs finite rewards"),
+        (lambda s, w: bradley_terry(spoilt(math.inf)), "reward holds NaN or infinity; a judge needs finite rewards"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_its_cure(call, message) -> None:
     sampler, reward = world()
     with pytest.raises(ValueError, match=re.escape(message)):
         call(sampler, bradley_terry(reward))
+
+
+def spoilt(value: float) -> torch.Tensor:
+    """Rewards with one such number among them."""
+    reward = world()[1].clone()
+    reward[0, 0, 0] = value
+    return reward
