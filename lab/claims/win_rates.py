@@ -24,6 +24,7 @@ SAMPLED = "data=sampled comparisons=32"
 HELD = 8
 NOISES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 AT, OFTEN = 0.75, 10_000
+RANKED = 0.9  # rank correlation that counts as the right ranking
 
 
 def two(policy: str, data: str = SAMPLED, *, betas: str = BETAS, seeds: int = 24) -> dict[str, str]:
@@ -136,6 +137,22 @@ def judges(data: Data) -> tuple[Evidence, ...]:
         told(f"errors at random, {OFTEN} comparisons a policy", random),
         told("errors of the judge's own, in every comparison alike", alike),
     )
+
+
+def stands_in(data: Data) -> tuple[Evidence, ...]:
+    """Ask of a judge who is right as often as people are whether he ranks policies rightly, by either kind of error."""
+    policies = line_up(data)
+    people = metrics.labeller_agreement(policies["reward"], policies["reference_log_prob"]).mean("prompt")
+    right = float(people.median())
+    random = ranked_at_random(policies, [right], OFTEN).isel(agreement=0, drop=True)
+    alike = at_agreement(ranked_alike(policies, NOISES), right)
+    what = "rank correlation with the true ranking"
+    return (
+        above(f"{what}, {OFTEN} labels with errors at random", random, RANKED, measure="errors at random"),
+        above(f"{what}, errors of the judge's own, in every comparison alike", alike, RANKED,
+              measure="errors that repeat"),
+        told("how often people are right, who label by Bradley-Terry", people),
+    )  # fmt: skip
 
 
 def _by_prompt(ds: xr.Dataset, temperature: float) -> xr.DataArray:
@@ -252,6 +269,19 @@ CLAIMS = (
             Side("updates", "3000 updates", transfer(64, 32, 3000)),
             Side("updates", "3000 updates at β = 0.5", transfer(64, 32, 3000), {"beta": 0.5}),
         ),
+    ),
+    Claim(
+        "proxy_judge_stands_in_for_people",
+        "A proxy judge that is right as often as people ranks methods rightly.",
+        section="6.4",
+        setting="GPT-4 as the judge of Reddit summaries (TL;DR), beside human labels",
+        paper="DPO",
+        method="People label by Bradley-Terry; the judge is right as often as they are on two draws of the reference. "
+        f"His ranking of 13 policies is to have a rank correlation above {RANKED:g} with the true one.",
+        lines=two("tabular"),
+        examine=stands_in,
+        here={"policy": "a table"},
+        sides=(Side("policy", "a network", two("mlp")),),
     ),
     Claim(
         "errors_that_repeat_spoil_the_ranking",
