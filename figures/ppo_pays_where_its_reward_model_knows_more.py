@@ -125,7 +125,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         alt=_alt(shares, maps, prices),
         data=_table(maps, settled),
         numbers={
-            **{f"median lead of PPO at KL {READ_AT:g}, {name}, {where}": (_lead(maps[name], where), 0.06)
+            **{f"median lead of PPO at KL {READ_AT:g}, {name}, {where}": (_lead(maps[name], where), 0.15 if "network" in name else 0.06)
                for name, where in shares},
             **{f"share of cells that {who} wins, {name}, {where}": (share, 0.2)
                for (name, where), pair in shares.items() for who, share in zip(("DPO", "PPO"), pair, strict=True)},
