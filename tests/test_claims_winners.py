@@ -8,6 +8,7 @@ import xarray as xr
 
 from lab.claims import winners
 from lab.claims.judging import together
+from lab.experiments import matches
 from lab.experiments.experiment import Experiment
 from lab.experiments.matches import LENGTHS, WORLD
 
@@ -59,7 +60,7 @@ def test_ppo_leads_only_where_it_earns_more_at_both_kl(played, lead, answer):
     assert evidence[-1].value == pytest.approx(0.1)
     ((dpo, model, settings),) = asked
     assert dpo.value("every") == winners.LOOKS and model == RECORDS["model"].attrs["experiment"]
-    assert settings == {"lengths": LENGTHS, "method": "ppo"}
+    assert settings == {"lengths": LENGTHS, "budgets": matches.BUDGETS, "method": "ppo"}
 
 
 @pytest.mark.parametrize(("lead", "answer"), [(-0.05, "yes"), (0.05, "no")])
@@ -67,7 +68,15 @@ def test_ppo_trails_only_where_it_earns_less(played, lead, answer):
     asked = played(match(lead))
     records = {name: xr.Dataset(attrs={"experiment": each}) for name, each in winners.match_lines("mlp", "mlp").items()}
     assert together(winners.trails(records, "pg")) == answer
-    assert asked[0][2] == {"lengths": winners.OF_NETWORK, "method": "pg"}
+    assert asked[0][2] == {"lengths": winners.OF_NETWORK, "budgets": matches.BUDGETS, "method": "pg"}
+
+
+@pytest.mark.parametrize(("lead", "answer"), [(0.0, "yes"), (-0.3, "yes"), (0.2, "no")])
+def test_stopping_early_is_no_privilege_only_where_ppo_leads_nowhere(played, lead, answer):
+    asked = played(match(lead).assign_coords(budget=[0.5, *winners.SHARP_KL]))
+    records = {name: xr.Dataset(attrs={"experiment": line}) for name, line in winners.sharp_lines(0.7).items()}
+    assert together(winners.stops_too(records)) == answer
+    assert asked[0][2]["budgets"] == winners.SHARP_KL
 
 
 @pytest.mark.parametrize(("turn", "answer"), [(1, "yes"), (-1, "no")])
@@ -81,7 +90,7 @@ def test_the_lead_follows_what_the_model_knows_more(played, turn, answer):
 
 
 def test_the_lines_of_a_match_share_their_data_and_have_as_many_settings():
-    for claim in winners.CLAIMS[:2]:
+    for claim in winners.CLAIMS[:3]:
         for lines in (claim.lines, *(side.lines for side in claim.sides)):
             both = {**claim.lines, **lines}
             dpo, model = (Experiment.parse(both[name]) for name in ("dpo", "model"))

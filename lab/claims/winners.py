@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from lab import metrics
 from lab.claims.claim import Claim, Data, Evidence, Side
 from lab.claims.evidence import above, below, told
 from lab.experiments.experiment import Experiment
-from lab.experiments.matches import LENGTHS, dpo_beside, play
+from lab.experiments.matches import BUDGETS, LENGTHS, dpo_beside, play
 from lab.experiments.winners import settle
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ KL, LARGE = 1.0, 2.0
 TABLE = ((0.03, 0.3, 1, 3), (0.02, 0.05, 0.1))  # betas and rates of DPO
 NETWORK = ((0.1, 1), (3e-4, 1e-3, 3e-3))
 GAINS = ("dpo", "ppo")
+SHARP_KL = (1.0, 2.0, 4.0)  # a sharp reference leaves more room
 STEPS, LOOKS = 200, 10  # updates of the policies, and how often KL is looked at
 OF_NETWORK = (25, 100, 400)  # lengths of a network's training as reward model
 SEEDS = "seeds=40 seed=100"
@@ -53,6 +55,24 @@ def match_lines(policy: str, model: str, data: str = f"{FEW} {NOISY}", *, truth:
     return {"dpo": str(_beside(line, policy, STEPS)), "model": line}
 
 
+def sharp_lines(agreement: float) -> dict[str, str]:
+    """Write the same for the world in which PPO with a model stopped early is ahead of DPO trained to the end.
+
+    Args:
+        agreement: Share of labels that are right.
+
+    Returns:
+        The lines by "dpo" and "model".
+    """
+    line = (
+        f"tabular open rm adam lr=0.1 steps={LENGTHS[-1]} {SEEDS} every={LENGTHS[-1]} keep=none prompts=16 "
+        f"truth=normal data=sampled comparisons=64 judge=noisy agreement={agreement:g} sharpness=3"
+    )
+    betas, rates = (0.03, 0.1, 0.3, 1), TABLE[1]
+    dpo = dpo_beside(line, policy="tabular", betas=betas, rates=rates, steps=2 * STEPS, every=2 * STEPS)
+    return {"dpo": str(dpo), "model": line}
+
+
 def leads(data: Data, method: str = "ppo") -> tuple[Evidence, ...]:
     """Ask whether PPO earns more than DPO at both KL."""
     found = _settled(data, method)
@@ -74,6 +94,18 @@ def trails(data: Data, method: str = "ppo") -> tuple[Evidence, ...]:
         below("PPO's reward less DPO's, at KL 0.3", _at(gap, 0.3), 0.0),
         *(told(f"{name.upper()}: reward gained at KL {KL:g}", _at(found[name].mean("prompt"), KL)) for name in GAINS),
     )
+
+
+def stops_too(data: Data) -> tuple[Evidence, ...]:
+    """Ask whether PPO's lead on wrong labels is still there where DPO may stop early as well."""
+    found = _settled(data, "ppo", SHARP_KL)
+    gap = found["ahead"].mean("prompt")
+    what = "PPO's reward less DPO's, at KL"
+    return (
+        *(below(f"{what} {budget:g}", _at(gap, budget), LEAD) for budget in SHARP_KL),
+        *(told(f"{name.upper()}: reward gained at KL {SHARP_KL[-1]:g}", _at(found[name].mean("prompt"), SHARP_KL[-1]))
+          for name in GAINS),
+    )  # fmt: skip
 
 
 def follows(data: Data) -> tuple[Evidence, ...]:
@@ -102,11 +134,12 @@ def _beside(model: str, policy: str, every: int) -> Experiment:
     return dpo_beside(model, policy=policy, betas=betas, rates=rates, steps=STEPS, every=every)
 
 
-def _settled(data: Data, method: str) -> xr.Dataset:
+def _settled(data: Data, method: str, budgets: Sequence[float] = BUDGETS) -> xr.Dataset:
     """Play the match of the two lines, with the lengths of the model's kind, and tune both methods."""
     dpo, model = (data[name].attrs["experiment"] for name in ("dpo", "model"))
     seen = replace(Experiment.parse(dpo), every=(LOOKS,))
-    return settle(play(seen, model, lengths=OF_NETWORK if model.startswith("mlp") else LENGTHS, method=method))
+    lengths = OF_NETWORK if model.startswith("mlp") else LENGTHS
+    return settle(play(seen, model, lengths=lengths, budgets=budgets, method=method))
 
 
 def _at(values: xr.DataArray, budget: float) -> xr.DataArray:
@@ -155,11 +188,21 @@ CLAIMS = (
         },
         sides=(
             Side("policy", "a table, the model one too", match_lines("tabular", "tabular", f"{MANY} {RIGHT}")),
-            Side("model", "the features that make the reward", match_lines("mlp", "loglinear", f"{FEW} {RIGHT}")),
+            Side("model", "the features that make the reward", match_lines("mlp", "loglinear", f"{MANY} {RIGHT}")),
             Side("data", "8 comparisons", match_lines("mlp", "mlp", f"{FEW} {RIGHT}")),
             Side("labels", "80 % of labels right", match_lines("mlp", "mlp", f"{MANY} {NOISY}")),
             Side("gradient", "the exact gradient", examine=partial(trails, method="pg")),
         ),
+    ),
+    Claim(
+        "stopping_early_is_no_privilege_of_ppo",
+        "On wrong labels PPO's early-stopped reward model wins nothing if DPO may stop early too.",
+        method=f"{TUNED} The world is that of early_stop_cuts_both_ways, with 400 updates: PPO is to lead by less than "
+        f"{LEAD:g} at KL 1, 2 and 4.",
+        lines=sharp_lines(0.7),
+        examine=stops_too,
+        here={"labels": "30 % of labels wrong"},
+        sides=(Side("labels", "labels always right", sharp_lines(1)),),
     ),
     Claim(
         "who_knows_more_wins",
