@@ -211,8 +211,12 @@ CLAIMS = (
         "the policy; at KL 2 the latter is to have at least 0.05 more of the exact optimum's gain.",
         lines=_some(SAMPLE, ("dpo", "ppo", "online")),
         examine=online,
-        here={"policy": "network"},
-        sides=(Side("policy", "table", _some(TABLE_SAMPLE, ("dpo", "ppo", "online"))),),
+        here={"policy": "network", "sampler": "the policy's own responses, in rounds"},
+        sides=(
+            Side("policy", "table", _some(TABLE_SAMPLE, ("dpo", "ppo", "online"))),
+            Side("sampler", "responses drawn evenly, at once", {"online": f"{SAMPLE['dpo']} sampler=even"}),
+            Side("sampler", "responses tilted to the reward, at once", {"online": f"{SAMPLE['dpo']} sampler=tilted"}),
+        ),
     ),
     Claim(
         "learned_reward_turns_against_the_true",
