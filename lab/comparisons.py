@@ -26,8 +26,12 @@ def bradley_terry(reward: Tensor) -> Tensor:
     Args:
         reward: r, [run, prompt, response].
 
+    Raises:
+        ValueError: if a reward is not finite.
+
     Source: Bradley & Terry 1952; Rafailov et al. 2023 (arXiv 2305.18290), eq. 1.
     """
+    _check_reward(reward)
     return torch.sigmoid(reward[..., :, None] - reward[..., None, :])
 
 
@@ -36,17 +40,21 @@ def noisy_judge(reward: Tensor, agreement: float | Tensor = 1.0) -> Tensor:
 
     Args:
         reward: r, [run, prompt, response].
-        agreement: rate in [0, 1]; 1 is the deterministic judge; a number or one a run, [run].
+        agreement: rate in [1/2, 1]; 1 is the deterministic judge, 1/2 a coin; a number or one a run, [run].
 
     Returns:
         [run, prompt, i, j].
 
     Raises:
-        ValueError: if the rate is out of range.
+        ValueError: if the rate is out of range, or a reward is not finite.
     """
+    _check_reward(reward)
     rate = torch.as_tensor(agreement, dtype=reward.dtype).reshape(-1, 1, 1, 1)
-    if not bool(((rate >= 0) & (rate <= 1)).all()):
-        raise ValueError(f"agreement is {agreement}; allowed are numbers from 0 to 1")
+    if not bool(((rate >= 0.5) & (rate <= 1)).all()):
+        raise ValueError(
+            f"agreement is {agreement}; allowed are numbers from 0.5 to 1: a judge that is wrong more often than right "
+            "is one of the negative reward"
+        )
     order = torch.sign(reward[..., :, None] - reward[..., None, :])
     return torch.where(order > 0, rate, torch.where(order < 0, 1 - rate, 0.5))
 
@@ -128,7 +136,7 @@ class Online:
         prompt_weight: as in `population`.
 
     Raises:
-        ValueError: for counts out of range.
+        ValueError: for counts out of range, or `wins` that are no probabilities.
     """
 
     wins: Tensor
@@ -141,6 +149,7 @@ class Online:
         for name, least in (("refresh", 1), ("comparisons", 0), ("repeats", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed are {least} or more")
+        _check_wins(self.wins)
 
     def of_runs(self, rows: slice) -> Online:
         """Return the same for some of the runs."""
@@ -160,6 +169,19 @@ class Online:
         return weight / weight.sum(-1, keepdim=True)
 
 
+def _check_wins(wins: Tensor) -> None:
+    # Asked so that a NaN, which lies in no range, is refused as well.
+    if not bool(((wins >= 0) & (wins <= 1) & ((wins + wins.mT - 1).abs() <= 1e-9)).all()):
+        raise ValueError(
+            "wins holds P(i over j) and P(j over i) that do not sum to 1, or are not in [0, 1]; give probabilities"
+        )
+
+
+def _check_reward(reward: Tensor) -> None:
+    if not bool(torch.isfinite(reward).all()):
+        raise ValueError("reward holds NaN or infinity; a judge needs finite rewards: correct it")
+
+
 def _couples(sampler_log_prob: Tensor, wins: Tensor) -> Tensor:
     """Return the probability of each ordered couple of different responses, [run, prompt, i, j]; they sum to 1."""
     runs, prompts, responses = sampler_log_prob.shape
@@ -168,8 +190,7 @@ def _couples(sampler_log_prob: Tensor, wins: Tensor) -> Tensor:
             f"wins has shape {tuple(wins.shape)}; it must be [run, prompt, i, j], here "
             f"({runs}, {prompts}, {responses}, {responses})"
         )
-    if float((wins + wins.mT - 1).abs().max()) > 1e-9:
-        raise ValueError("wins holds P(i over j) and P(j over i) that do not sum to 1; give probabilities")
+    _check_wins(wins)
     couples = _joint(sampler_log_prob)
     if not bool(torch.isfinite(couples).all()):
         raise ValueError(

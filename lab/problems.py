@@ -31,9 +31,9 @@ class Problem:
             `lab.comparisons`, and their weights are only those that the record speaks of. None trains on the pairs.
 
     Raises:
-        ValueError: if a distribution does not sum to 1 to 1e-9, is not finite, a pair is out of range, the number of
-            seeds differs from the number of runs, a length is not above 0, or rewards are not finite or of another
-            shape than the distributions.
+        ValueError: if a distribution does not sum to 1 to 1e-9, is not finite, a pair is out of range or names a
+            response without probability, the number of seeds differs from the number of runs, a length is not above 0,
+            or rewards are not finite or of another shape than the distributions.
     """
 
     preferences: Preferences
@@ -51,13 +51,14 @@ class Problem:
             raise ValueError("target_log_prob has 0 runs; allowed are 1 or more: give at least one seed")
         if len(self.seeds) != len(target):
             raise ValueError(f"{len(self.seeds)} seeds for {len(target)} runs; give one seed a run")
+        self.preferences.check_within(self.prompts, self.responses)
+        self._check_support()
         if not bool(torch.isfinite(target).all()):
             raise ValueError("target_log_prob holds NaN or infinity; log-probabilities must be finite: use a small "
                              "probability instead of 0")  # fmt: skip
         worst = float((torch.logsumexp(target, -1)).abs().max())
         if worst > 1e-9:
             raise ValueError(f"target probabilities sum to exp({worst:.3g}), not 1; normalise with log_softmax")
-        self.preferences.check_within(self.prompts, self.responses)
         if self.preferences.weight.ndim == 2 and len(self.preferences.weight) != self.runs:
             raise ValueError(
                 f"pair weights are those of {len(self.preferences.weight)} runs and there are {self.runs}; give one "
@@ -65,6 +66,20 @@ class Problem:
             )
         self._check_lengths()
         self._check_reward()
+
+    def _check_support(self) -> None:
+        """Raise ValueError if a labelled response has no probability: no log-ratio then speaks of it."""
+        pairs = self.preferences
+        none = self.target_log_prob.isneginf().any(0).cpu()
+        for name, responses in (("chosen", pairs.chosen), ("rejected", pairs.rejected)):
+            bare = none[pairs.prompt, responses]
+            if bool(bare.any()):
+                pair = int(bare.int().argmax())
+                raise ValueError(
+                    f"pair {pair} has {name}={int(responses[pair])} of prompt {int(pairs.prompt[pair])}, which the "
+                    "reference gives no probability; a labelled response needs some: give it a small one, or drop the "
+                    "pair"
+                )
 
     def _check_lengths(self) -> None:
         if self.lengths is None:

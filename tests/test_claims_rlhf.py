@@ -81,6 +81,16 @@ def test_steadier_is_who_loses_less_from_the_peak(drawn) -> None:
     assert together(rlhf.steadier(data | {"rm": rewarding(drawn["rm"], lost)})) == "no"
 
 
+def test_calibration_is_lost_only_if_both_lose_it_and_were_alike_at_best(drawn) -> None:
+    right, louder, never = [0, 1, 1, 1, 1], [0, 1, 1, 1, 4], [0, 4, 4, 4, 8]
+    data = {name: rewarding(drawn[name], louder) for name in ("dpo", "rm")}
+    assert together(rlhf.calibrated(data)) == "yes"
+    assert together(rlhf.calibrated(data | {"dpo": rewarding(drawn["dpo"], right)})) == "no"
+    assert together(rlhf.calibrated(data | {"rm": rewarding(drawn["rm"], right)})) == "no"
+    for name in data:
+        assert together(rlhf.calibrated(data | {name: rewarding(drawn[name], never)})) == "no"
+
+
 def test_two_clocks_are_told_from_two_curves() -> None:
     data = {name: lab.run(line.replace("seeds=24", "seeds=3")) for name, line in rlhf.clock_lines("tabular").items()}
     assert together(rlhf.another_clock(data)) == "yes"

@@ -79,6 +79,22 @@ def test_new_prompts_are_the_last_ones() -> None:
     assert together(win_rates.new_prompts_drawn_for({**data, "dpo": on_new})) == "no"
 
 
+def test_a_judge_stands_in_where_policies_lie_far_apart_and_not_where_they_lie_together(runs) -> None:
+    spread = np.linspace(-1, 1, 12)
+    along = xr.DataArray(spread, dims="beta", coords={"beta": spread})
+    ds = runs["dpo"].isel(beta=0, drop=True)
+    many = ds.assign(log_prob=ds["log_prob"].expand_dims(beta=spread))
+    far = win_rates.stands_in({"dpo": sharp(many, 5 * along)})
+    assert together(far) == "yes" and far[2].value > 0.95
+    people = lab.metrics.labeller_agreement(ds["reward"], ds["reference_log_prob"]).mean("prompt").median()
+    assert far[-1].value == pytest.approx(float(people))
+    # Policies that tilt to noise lie close together: repeated errors then rank them by the judge's own reward.
+    draws = np.random.default_rng(0).standard_normal((12, *ds["reward"].shape))
+    noise = xr.DataArray(draws, dims=("beta", *ds["reward"].dims), coords={"beta": spread})
+    near = win_rates.stands_in({"dpo": sharp(many.assign(noise=noise), 2.0, "noise")})
+    assert [each.answer for each in near][:2] == ["yes", "no"]
+
+
 def test_a_ranking_that_no_error_of_a_judge_can_turn_denies_that_repeated_errors_spoil_it(runs) -> None:
     """Policies between the best response and the worst are far apart; those that tilt to noise lie close together."""
     spread = np.linspace(-1, 1, 12)

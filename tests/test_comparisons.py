@@ -11,6 +11,11 @@ import torch
 
 import lab
 from lab.comparisons import Online, bradley_terry, noisy_judge, population, sampled
+from lab.experiments.losses import CATALOGUE, build_objective
+from lab.experiments.vocabulary import COUPLED
+from lab.gradients import logit_gradient
+from lab.objectives import BradleyTerry
+from lab.objectives.view import PairView
 from lab.optima import optimum
 from tests.worlds import draw
 
@@ -67,19 +72,42 @@ def test_drawn_data_average_to_the_population_within_their_error() -> None:
     assert bool(((drawn.mean(0) - exact).abs() <= 5 * error).all())
 
 
-@pytest.mark.parametrize("objective", [lab.DPO(0.3), lab.IPO(0.3), lab.SimPO(2.0, 0.5)], ids=["dpo", "ipo", "simpo"])
-def test_the_loss_of_drawn_data_lies_within_its_error_of_the_exact_one(objective) -> None:
+@pytest.fixture(scope="module")
+def drawn() -> torch.Tensor:
+    """Weights of the pairs of 2000 samples of 25 comparisons a prompt, all of one world, [sample, pair]."""
     sampler, reward = (each[:1].expand(2000, -1, -1) for each in world())
-    wins = bradley_terry(reward)
+    return sampled(sampler, bradley_terry(reward), seeds=tuple(range(2000)), comparisons=25).weight
+
+
+def built(word: str):
+    if word == "rm":
+        return BradleyTerry(margin=0.2, center=0.1)
+    line = lab.Experiment.parse(f"tabular s1 {word} sgd lr=1 steps=1")
+    return build_objective(line, line.value)
+
+
+@pytest.mark.parametrize("word", [*(word for word in CATALOGUE if word not in COUPLED), "rm"])
+def test_the_loss_of_drawn_data_lies_within_its_error_of_the_exact_one(word, drawn) -> None:
+    """Of every objective that the pairs of an open scenario can train, and its gradient in the policy's logits."""
+    sampler, reward = (each[:1] for each in world())
     policy_log_prob = draw(1, PROMPTS, RESPONSES, seed=9).log_softmax(-1)
-    exact = population(sampler[:1], wins[:1])
-    drawn = sampled(sampler, wins, seeds=tuple(range(2000)), comparisons=25)
-    flat = exact.flat(RESPONSES)
-    picked = [table.flatten(1)[:, flat].tensor_split(2, -1) for table in (policy_log_prob, sampler[:1])]
-    losses = objective.loss(lab.PairLogProbs(*picked[0], *picked[1]))
-    values = (drawn.weight * losses).sum(-1)
-    error = values.std() / math.sqrt(2000)
-    assert abs(float(values.mean() - (exact.weight * losses).sum())) <= 5 * float(error)
+    exact = population(sampler, bradley_terry(reward))
+    flat, objective = exact.flat(RESPONSES), built(word)
+    view = PairView.of(lab.Problem(exact, sampler, SEEDS[:1]), objective.needs, sampler.flatten(1))
+    pairs = view(policy_log_prob.flatten(1))
+    values = [(weight * objective.loss(pairs)).sum(-1, keepdim=True) for weight in (drawn, exact.weight)]
+    push = torch.cat(objective.response_weights(pairs), -1)
+    slopes = [
+        torch.zeros(len(weight), PROMPTS * RESPONSES, dtype=torch.float64)
+        .index_add_(1, flat, torch.cat((weight, weight), -1) * push)
+        .view(-1, PROMPTS, RESPONSES)
+        for weight in (drawn, exact.weight)
+    ]
+    slopes = [logit_gradient(policy_log_prob, each).flatten(1) for each in slopes]
+    for sample, whole in (values, slopes):
+        error = sample.std(0) / math.sqrt(len(sample))
+        assert bool(((sample.mean(0) - whole[0]).abs() <= 5 * error + 1e-14).all())
+        assert float(error.max()) > 0 and float((sample[0] - whole[0]).abs().max()) > 1e-3  # one sample is not exact
 
 
 def test_fewer_comparisons_are_the_first_of_more_and_a_seed_has_its_own() -> None:
@@ -231,10 +259,25 @@ def test_weights_of_other_runs_are_refused() -> None:
         (lambda s, w: sampled(s, w, seeds=SEEDS, comparisons=0), "comparisons is 0; allowed are 1 or more"),
         (lambda s, w: sampled(s, w, seeds=(1,), comparisons=3), "1 seeds for 3 runs; give one seed a run"),
         (lambda s, w: Online(w, refresh=0), "refresh is 0; allowed are 1 or more"),
-        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are numbers from 0 to 1"),
+        (lambda s, w: population(s, w * math.nan), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: population(s, w * 3 - 1), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: Online(w * math.nan), "wins holds P(i over j) and P(j over i) that do not sum to 1"),
+        (lambda s, w: noisy_judge(world()[1], 1.2), "agreement is 1.2; allowed are numbers from 0.5 to 1: a judge"),
+        (lambda s, w: noisy_judge(world()[1], 0.4), "agreement is 0.4; allowed are numbers from 0.5 to 1: a judge"),
+        (lambda s, w: noisy_judge(world()[1], math.nan), "agreement is nan; allowed are numbers from 0.5 to 1"),
+        (lambda s, w: noisy_judge(spoilt(math.nan)), "reward holds NaN or infinity; a judge needs finite rewards"),
+        (lambda s, w: bradley_terry(spoilt(math.nan)), "reward holds NaN or infinity; a judge needs finite rewards"),
+        (lambda s, w: bradley_terry(spoilt(math.inf)), "reward holds NaN or infinity; a judge needs finite rewards"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused_with_its_cure(call, message) -> None:
     sampler, reward = world()
     with pytest.raises(ValueError, match=re.escape(message)):
         call(sampler, bradley_terry(reward))
+
+
+def spoilt(value: float) -> torch.Tensor:
+    """Rewards with one such number among them."""
+    reward = world()[1].clone()
+    reward[0, 0, 0] = value
+    return reward

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,6 +175,80 @@ def test_a_baseline_from_the_batch_itself_shrinks_the_gradient() -> None:
     assert bool(((mean - shrunk).abs() <= 5 * error).all()) and not bool(((mean - exact).abs() <= 5 * error).all())
 
 
+def every_batch(samples: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every batch that a policy can draw, as shares [batch, prompt, response], and its probability [batch]."""
+    log_prob = world()[0][0]
+    shares, chances = [], []
+    for drawn in itertools.product(range(RESPONSES), repeat=PROMPTS * samples):
+        table = torch.tensor(drawn).view(PROMPTS, samples)
+        shares.append(torch.nn.functional.one_hot(table, RESPONSES).double().mean(1))
+        chances.append(log_prob.gather(1, table).sum().exp())
+    return torch.stack(shares), torch.stack(chances)
+
+
+def expected_slope(method: PolicyGradient, now: torch.Tensor | None = None) -> torch.Tensor:
+    """The sampled gradient in the logits, summed over every batch; `now` is a policy that has moved on since."""
+    share, chance = every_batch(method.samples)
+    log_prob, reference, reward = (each[:1].expand(len(share), -1, -1) for each in world())
+    batch = method.batch(log_prob, reference, reward, share)
+    log_prob = log_prob if now is None else now.expand_as(log_prob)
+    slope = logit_gradient(log_prob[:, None], method.weights(log_prob, reference, batch)[:, None])[:, 0]
+    return torch.einsum("b,bpy->py", chance, slope)
+
+
+def exact_slope(beta: float = 0.3, now: torch.Tensor | None = None) -> torch.Tensor:
+    log_prob, reference, reward = (each[:1] for each in world())
+    log_prob = log_prob if now is None else now
+    return by_autograd(torch.full((1,), beta, dtype=torch.float64), log_prob, reference, reward)[0]
+
+
+@pytest.mark.parametrize("name", [*UNBIASED, "PPO without whitening"])
+def test_the_sum_over_every_batch_is_the_exact_gradient(name) -> None:
+    """What `test_sampled_gradients_average_to_the_exact_one` sees within an error, to the last digits."""
+    method = replace({**UNBIASED, "PPO without whitening": PPO(0.3, whiten=False)}[name], samples=2)
+    torch.testing.assert_close(expected_slope(method), exact_slope(), rtol=1e-11, atol=1e-13)
+
+
+def test_at_ratio_one_ppo_is_the_policy_gradient_on_every_batch() -> None:
+    share, _ = every_batch()
+    given = [each[:1].expand(len(share), -1, -1) for each in world()]
+    clipped, plain = PPO(0.3, samples=2, whiten=False), PolicyGradient(0.3, samples=2)
+    torch.testing.assert_close(logit_slope(clipped, *given, share), logit_slope(plain, *given, share))
+
+
+def test_grpo_of_two_draws_climbs_the_win_rate_against_a_draw_and_not_the_reward() -> None:
+    """Two standardised draws are +-1/sqrt(2), but for the floor: who won is left, and by how much is lost."""
+    found = expected_slope(GRPO(0.0, samples=2))
+    log_prob, _, reward = (each[0] for each in world())
+    apart = reward[:, :, None] - reward[:, None, :]
+    standardised = (apart / 2) / (apart.abs() / math.sqrt(2) + 1e-4)
+    wins = (standardised * log_prob.exp()[:, None, :]).sum(-1)  # of each response, against another draw; means are 0
+    torch.testing.assert_close(found, -log_prob.exp() * wins / PROMPTS, rtol=1e-11, atol=1e-13)
+    away = torch.nn.functional.cosine_similarity(found.flatten(), exact_slope(0.0).flatten(), dim=0)
+    assert 0 < float(away) < 0.995
+
+
+def test_whitening_is_no_mere_scale_of_the_gradient() -> None:
+    """The spread of a batch depends on what was drawn: its mean direction is another one, though it still climbs."""
+    found = expected_slope(PPO(0.3, samples=2))
+    away = torch.nn.functional.cosine_similarity(found.flatten(), exact_slope().flatten(), dim=0)
+    assert 0 < float(away) < 0.999
+
+
+def test_later_updates_on_a_batch_are_unbiased_without_clip_but_for_the_kl_of_the_policy_that_drew() -> None:
+    """With KL in the loss: exact. With KL in the reward the batch remembers log pi_old / pi_ref. A clip is a bias."""
+    now = draw(1, PROMPTS, RESPONSES, seed=11).log_softmax(-1)
+    in_loss = PolicyGradient(0.3, samples=2, epochs=2, kl="exact")
+    torch.testing.assert_close(expected_slope(in_loss, now), exact_slope(0.3, now), rtol=1e-11, atol=1e-13)
+    stale = expected_slope(PolicyGradient(0.3, samples=2, epochs=2), now)
+    old, reference, reward = (each[:1] for each in world())
+    remembered = by_autograd(torch.zeros(1), now, reference, reward - 0.3 * (old - reference))[0]
+    torch.testing.assert_close(stale, remembered, rtol=1e-11, atol=1e-13)
+    assert float((stale - exact_slope(0.3, now)).abs().max()) > 1e-3
+    clipped = expected_slope(PPO(0.3, samples=2, whiten=False, kl="exact"), now)
+    assert float((clipped - exact_slope(0.3, now)).abs().max()) > 1e-2
+
+
 def problem(seeds: tuple[int, ...] = (5, 6, 7)) -> lab.Problem:
     _, reference, reward = world()
     rows = [(5, 6, 7).index(seed) for seed in seeds]
@@ -269,7 +344,5 @@ def test_bad_input_is_refused_with_its_cure(call, message) -> None:
 
 
 def go(method: PolicyGradient, batch: int = 0, **changes: object) -> object:
-    from dataclasses import replace
-
     place = replace(problem(), **changes)
     return lab.train(place, lab.Tabular(PROMPTS, RESPONSES), method, lab.SGD(1.0), steps=1, batch=batch)

@@ -19,8 +19,9 @@ def test_random_errors_draw_a_rate_towards_a_half_and_keep_the_order() -> None:
     for row, right in zip(found.values, agreement.values, strict=True):
         np.testing.assert_allclose(row, right * rate + (1 - right) * (1 - rate), rtol=1e-14)
     assert (np.diff(found.values[1]) > 0).all() and (found.values[0] == 0.5).all()
-    with pytest.raises(ValueError, match="agreement is 1.2; allowed are numbers from 0 to 1"):
-        metrics.judged_win_rate(rate, 1.2)
+    for wrong in (1.2, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=f"agreement is {wrong}; allowed are numbers from 0 to 1"):
+            metrics.judged_win_rate(rate, wrong)
 
 
 def test_counted_rates_have_the_mean_and_the_variance_of_a_share() -> None:
@@ -43,6 +44,21 @@ def test_agreement_is_the_sum_over_couples_of_different_responses() -> None:
         couples = [(y, z) for y in range(4) for z in range(4) if y != z]
         alike = sum(p[y] * p[z] * (0.5 if j[y] == j[z] else (j[y] > j[z]) == (r[y] > r[z])) for y, z in couples)
         assert float(found[seed, prompt]) == pytest.approx(alike / sum(p[y] * p[z] for y, z in couples), rel=1e-12)
+
+
+def test_a_labeller_is_right_by_the_logistic_function_of_how_far_rewards_lie_apart() -> None:
+    """A plain sum; and the expectation of a judge whose labels are drawn, which the truth agrees with as often."""
+    reward, logits = (xr.DataArray(DRAW.standard_normal((2, 4)), dims=("prompt", "response")) for _ in range(2))
+    reward[0, 1] = reward[0, 2]
+    log_prob = logits - np.log(np.exp(logits).sum("response"))
+    found = metrics.labeller_agreement(reward, log_prob)
+    for prompt in range(2):
+        r, p = reward.values[prompt], np.exp(log_prob.values[prompt])
+        couples = [(y, z) for y in range(4) for z in range(4) if y != z]
+        right = sum(p[y] * p[z] * max(1 / (1 + np.exp(r[z] - r[y])), 1 / (1 + np.exp(r[y] - r[z]))) for y, z in couples)
+        assert float(found[prompt]) == pytest.approx(right / sum(p[y] * p[z] for y, z in couples), rel=1e-12)
+    assert float(metrics.labeller_agreement(reward * 0, log_prob)[0]) == pytest.approx(0.5)
+    assert float(metrics.labeller_agreement(reward * 1e6, log_prob)[1]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.5, 2.0])

@@ -30,6 +30,22 @@ def test_a_win_rate_is_the_sum_over_all_couples_of_responses(ds) -> None:
         assert float(found[seed, step, prompt]) == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_rate_of_drawn_labels_is_the_sum_over_all_couples_of_responses(ds) -> None:
+    found = metrics.labelled_win_rate(ds["log_prob"], ds["reference_log_prob"], ds["reward"])
+    assert found.dims == ("seed", "step", "prompt")
+    policy, other, reward = np.exp(ds["log_prob"].values), np.exp(ds["reference_log_prob"].values), ds["reward"].values
+    for seed, step, prompt in np.ndindex(found.shape):
+        expected = sum(
+            policy[seed, step, prompt, y] * other[seed, prompt, z]
+            / (1 + np.exp(reward[seed, prompt, z] - reward[seed, prompt, y]))
+            for y in range(4) for z in range(4)
+        )  # fmt: skip
+        assert float(found[seed, step, prompt]) == pytest.approx(expected, rel=1e-12)
+    # Labels of rewards that lie far apart are certain: the rate is then the win rate.
+    sure = metrics.labelled_win_rate(ds["log_prob"], ds["reference_log_prob"], 1e5 * ds["reward"])
+    np.testing.assert_allclose(sure, metrics.win_rate(ds["log_prob"], ds["reference_log_prob"], ds["reward"]))
+
+
 def test_equal_policies_win_half_of_the_time(ds) -> None:
     found = metrics.win_rate(ds["log_prob"], ds["log_prob"], ds["reward"])
     np.testing.assert_allclose(found.values, 0.5, rtol=1e-13)

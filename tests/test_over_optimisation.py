@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 import lab
-from lab.experiments.over_optimisation import both_rewards, learned_past_peak, share_lost
+from lab.experiments.over_optimisation import SIZES, both_rewards, climbing_lines, learned_past_peak, share_lost
 
 LINE = "tabular open {} beta=0.5,1,2 adam lr=0.1 steps=1500 seeds=2 every=1500 prompts=2 responses=4 truth=normal"
 
@@ -49,3 +49,15 @@ def test_a_record_without_a_learned_reward_is_refused():
     record = lab.run(LINE.format("dpo").replace("steps=1500", "steps=1").replace("every=1500", "every=1"))
     with pytest.raises(ValueError, match="by is 'learned_reward' and the record has reward"):
         both_rewards(record, record)
+
+
+def test_lines_to_climb_by_share_their_world_and_their_data():
+    for policy in ("tabular", "mlp"):
+        dpo, ppo = (lab.Experiment.parse(line) for line in climbing_lines(policy, 2).values())
+        assert dpo.comparisons == ppo.comparisons == SIZES and dpo.beta == ppo.beta
+        assert (dpo.value("objective"), ppo.value("objective")) == ("dpo", "ppo")
+        assert ppo.value("reward_from") == "model" and dpo.value("sharpness") == ppo.value("sharpness") == 2
+    one = lab.Experiment.parse(climbing_lines("mlp", 1, sizes=(8,), seeds=20)["ppo"])
+    assert one.value("comparisons") == 8 and one.value("seeds") == 20
+    with pytest.raises(ValueError, match="policy is 'loglinear'; the policies are tabular, mlp"):
+        climbing_lines("loglinear", 1)

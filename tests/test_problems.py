@@ -199,6 +199,13 @@ def test_an_unknown_word_for_the_roles_is_refused():
             r"target_log_prob holds NaN or infinity; .* use a small probability",
         ),
         (([0], [0], [1]), changed(-math.inf), (0, 1), r"target_log_prob holds NaN or infinity"),
+        (
+            ([0, 2], [3, 3], [1, 1]),
+            changed(-math.inf),
+            (0, 1),
+            r"pair 1 has chosen=3 of prompt 2, which the reference gives no probability; .* drop the pair",
+        ),
+        (([2], [1], [3]), changed(-math.inf), (0, 1), r"pair 0 has rejected=3 of prompt 2, which the reference"),
         (([0], [0], [1]), changed(-1.0), (0, 1), r"probabilities sum to exp\(.*\), not 1; normalise with log_softmax"),
     ],
 )

@@ -8,7 +8,7 @@ import xarray as xr
 
 import lab
 from lab import metrics
-from lab.experiments.ranking import at_agreement, line_up, ranked_alike, ranked_at_random, true_rates
+from lab.experiments.ranking import at_agreement, line_up, ranked_alike, ranked_at_random, ranked_by_people, true_rates
 
 LINE = "tabular open {} adam lr=0.1 steps=20 every=20 seeds=3 prompts=2 responses=4 truth=normal keep=none"
 
@@ -36,6 +36,17 @@ def test_a_judge_without_errors_ranks_as_the_truth(policies) -> None:
     np.testing.assert_allclose(alike["correlation"], 1, rtol=1e-12)
     np.testing.assert_allclose(alike["agreement"], 1, rtol=1e-12)
     np.testing.assert_allclose(ranked_at_random(policies, [1.0], 10**9), 1, rtol=1e-12)
+
+
+def test_people_rank_as_their_law_says_and_as_the_truth_where_rewards_lie_far_apart(policies) -> None:
+    """Labels are then certain; those of rewards that are all but equal are coins."""
+    certain, coin = (policies.assign(reward=scale * policies["reward"]) for scale in (1e4, 1e-9))
+    np.testing.assert_allclose(ranked_by_people(certain, 10**12), 1, rtol=1e-12)
+    assert abs(float(ranked_by_people(coin, 1000).mean())) < 5 / np.sqrt(3 * 60)
+    given = (policies["log_prob"], policies["reference_log_prob"], policies["reward"])
+    drawn = metrics.labelled_win_rate(*given).mean("prompt")
+    expected = metrics.rank_correlation(drawn, true_rates(policies), "method")
+    np.testing.assert_allclose(ranked_by_people(policies, 10**15), expected, rtol=1e-12)
 
 
 def test_a_judge_who_is_right_half_of_the_time_ranks_at_random_and_one_who_is_never_right_turns_the_ranking(

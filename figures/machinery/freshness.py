@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from figures.machinery.figure import Figure
+from figures.machinery.measured import measured_file
 from figures.machinery.provenance import digest
 from figures.machinery.settings import Settings
 from lab import store
@@ -57,6 +58,9 @@ def figure_inputs(name: str, figure: Figure, settings: Settings) -> dict[str, st
         computed = run_inputs(experiment, device=settings.device)
         inputs[f"line {label}"] = computed.pop("line")
         inputs |= computed
+    clock = measured_file(name, settings.folder)
+    if clock.is_file():
+        inputs[f"measured/{clock.name}"] = digest(clock)
     choices = {"width": settings.width, "quick": str(settings.quick)}
     return {**inputs, **choices, **versions(*LIBRARIES), **sources(settings.folder / f"{name}.py", *SAVED_BY)}
 
@@ -121,7 +125,7 @@ def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         old, new = before.get(name), now.get(name)
         if old == new:
             continue
-        is_file = name.endswith((".py", ".mplstyle"))
+        is_file = name.endswith((".py", ".mplstyle", ".json"))
         if old is None:
             said.append(f"{name} is new" if is_file else f"{name} is new: {new}")
         elif new is None:

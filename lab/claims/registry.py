@@ -26,6 +26,7 @@ from lab.claims import (
     tuning,
     untested,
     win_rates,
+    winners,
 )
 from lab.claims.claim import Claim
 
@@ -52,6 +53,7 @@ CLAIMS: dict[str, Claim] = {
         scoreboard,
         frontier,
         win_rates,
+        winners,
     )
     for claim in module.CLAIMS
 }

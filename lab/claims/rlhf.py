@@ -101,6 +101,25 @@ def steadier(data: Data, couples: str = "not compared") -> tuple[Evidence, ...]:
     )
 
 
+def calibrated(data: Data, couples: str = "not compared") -> tuple[Evidence, ...]:
+    """Ask how well held-out preferences are predicted at the best step of each, and what is lost from there on."""
+    error = {name: metrics.calibration_error(ds, couples) for name, ds in data.items()}
+    names = {"rm": "reward model", "dpo": "DPO"}
+    lost = {name: each.isel(step=-1, drop=True) - each.min("step") for name, each in error.items()}
+    apart = error["dpo"].min("step") - error["rm"].min("step")
+    what = "error of the predicted preference"
+    return (
+        *(above(f"{name}: {what} gained since its least", lost[key], 0.02) for key, name in names.items()),
+        below(f"least {what}, DPO minus reward model", apart, 0.02),
+        above(f"least {what}, DPO minus reward model", apart, -0.02),
+        *(told(f"{name}: least {what}", error[key].min("step")) for key, name in names.items()),
+        *(
+            told(f"{name}: accuracy at the end", metrics.couple_accuracy(data[key], couples).isel(step=-1, drop=True))
+            for key, name in names.items()
+        ),
+    )
+
+
 def another_clock(data: Data) -> tuple[Evidence, ...]:
     """Compare the implicit reward with the model's at every step, each about its mean over the responses."""
     dpo, model = (metrics.implicit_rewards(data[name]) for name in ("dpo", "rm"))
@@ -193,6 +212,21 @@ CLAIMS = (
                     ("log-linear features, new prompts, the model at β times the rate", True),
                 )
             ),
+        ),
+    ),
+    Claim(
+        "calibration_is_lost_by_both",
+        "Reward model and DPO predict held-out preferences alike at best, and then lose calibration.",
+        method="Distance of the predicted from the true probability that one response beats another, on couples that "
+        "the data do not hold: the least over the steps is to differ by less than 0.02, and both are to end more than "
+        "0.02 above theirs.",
+        lines=steady_lines(DRAWN),
+        examine=calibrated,
+        here={"policy": "an MLP, couples never compared", "labels": "Bradley-Terry labels"},
+        sides=(
+            Side("policy", "log-linear features, new prompts", steady_lines(DRAWN, policy="loglinear"),
+                 examine=partial(calibrated, couples="new prompts")),
+            Side("labels", "30 % of labels wrong", steady_lines(WRONG)),
         ),
     ),
     Claim(

@@ -8,7 +8,7 @@ from lab import metrics
 from lab.claims.claim import Claim, Data, Evidence, Side
 from lab.claims.evidence import above, below, told
 from lab.experiments.frontiers import best_of_n_policies, optimal_policies
-from lab.experiments.ranking import at_agreement, line_up, ranked_alike, ranked_at_random
+from lab.experiments.ranking import at_agreement, line_up, ranked_alike, ranked_at_random, ranked_by_people
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,6 +24,7 @@ SAMPLED = "data=sampled comparisons=32"
 HELD = 8
 NOISES = (0.3, 0.5, 0.75, 1.0, 1.5, 2.0)
 AT, OFTEN = 0.75, 10_000
+RANKED = 0.05  # of rank correlation: less is as well
 
 
 def two(policy: str, data: str = SAMPLED, *, betas: str = BETAS, seeds: int = 24) -> dict[str, str]:
@@ -135,6 +136,23 @@ def judges(data: Data) -> tuple[Evidence, ...]:
         above(f"rank correlation with the truth, judges {asked}, random errors less own ones", random - alike, 0.1),
         told(f"errors at random, {OFTEN} comparisons a policy", random),
         told("errors of the judge's own, in every comparison alike", alike),
+    )
+
+
+def stands_in(data: Data) -> tuple[Evidence, ...]:
+    """Ask of a judge who is right as often as people are whether he ranks policies as well, by either kind of error."""
+    policies = line_up(data)
+    labels = metrics.labeller_agreement(policies["reward"], policies["reference_log_prob"]).mean("prompt")
+    right = float(labels.median())
+    people = ranked_by_people(policies, OFTEN)
+    random = ranked_at_random(policies, [right], OFTEN).isel(agreement=0, drop=True)
+    alike = at_agreement(ranked_alike(policies, NOISES), right)
+    what = "rank correlation with the truth, less that of people"
+    return (
+        above(f"{what}: errors at random", random - people, -RANKED, measure="errors at random"),
+        above(f"{what}: errors of the judge's own", alike - people, -RANKED, measure="errors that repeat"),
+        told(f"people, {OFTEN} labels a policy: rank correlation with the truth", people),
+        told("how often people are right", labels),
     )
 
 
@@ -252,6 +270,19 @@ CLAIMS = (
             Side("updates", "3000 updates", transfer(64, 32, 3000)),
             Side("updates", "3000 updates at β = 0.5", transfer(64, 32, 3000), {"beta": 0.5}),
         ),
+    ),
+    Claim(
+        "proxy_judge_stands_in_for_people",
+        "A proxy judge that is right as often as people ranks methods as well.",
+        section="6.4",
+        setting="GPT-4 as the judge of Reddit summaries (TL;DR), beside human labels",
+        paper="DPO",
+        method="People label by Bradley-Terry, the judge is right as often on two draws of the reference. Over 13 "
+        f"policies his rank correlation with the truth is to be less than {RANKED:g} below theirs.",
+        lines=two("tabular"),
+        examine=stands_in,
+        here={"policy": "a table"},
+        sides=(Side("policy", "a network", two("mlp")),),
     ),
     Claim(
         "errors_that_repeat_spoil_the_ranking",

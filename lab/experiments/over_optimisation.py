@@ -11,6 +11,33 @@ if TYPE_CHECKING:
     import xarray as xr
 
 DRAWS = (1, 2, 4, 8, 16, 32, 64, 128, 512, 4096)
+SIZES = (8, 32, 128, 512)
+# Single precision halves the time of a network.
+CLIMBS = {"tabular": "adam lr=0.05 steps=1000 every=1000", "mlp": "adam lr=1e-3 steps=500 every=500 dtype=float32"}
+
+
+def climbing_lines(policy: str, sharpness: float, *, sizes: tuple[int, ...] = SIZES, seeds: int = 48) -> dict[str, str]:
+    """Write the lines of DPO and of PPO on a learned reward, over beta and over sizes of the data.
+
+    Args:
+        policy: tabular or mlp; the reward model is of the same kind.
+        sharpness: Scale of the reference's logits.
+        sizes: Comparisons of a prompt.
+        seeds: Number of seeds.
+
+    Returns:
+        Line by "dpo" and "ppo".
+
+    Raises:
+        ValueError: If there is no such policy.
+    """
+    if policy not in CLIMBS:
+        raise ValueError(f"policy is '{policy}'; the policies are {', '.join(CLIMBS)}")
+    rest = (
+        f"beta=0.02,0.05,0.1,0.2,0.5,2 {CLIMBS[policy]} seeds={seeds} keep=none truth=normal data=sampled "
+        f"comparisons={','.join(map(str, sizes))} sharpness={sharpness:g}"
+    )
+    return {"dpo": f"{policy} open dpo {rest}", "ppo": f"{policy} open ppo {rest} reward_from=model"}
 
 
 def both_rewards(dpo: xr.Dataset, ppo: xr.Dataset) -> dict[str, xr.Dataset]:

@@ -68,6 +68,24 @@ def ranked_at_random(policies: xr.Dataset, agreements: Sequence[float], comparis
     return metrics.rank_correlation(counted, truth, "method").mean("judge", keep_attrs=True)
 
 
+def ranked_by_people(policies: xr.Dataset, comparisons: int) -> xr.DataArray:
+    """Rank policies by counted wins that people report, who label by the Bradley-Terry law.
+
+    Args:
+        policies: As `line_up` gives them.
+        comparisons: Comparisons with the reference that are counted for each policy.
+
+    Returns:
+        Rank correlation with the true ranking, the mean over JUDGES groups of people, [seed].
+    """
+    given = (policies["log_prob"], policies["reference_log_prob"], policies["reward"])
+    reported = metrics.labelled_win_rate(*given).mean("prompt").expand_dims(judge=JUDGES)
+    counted = metrics.counted(
+        reported.transpose("judge", "seed", "method"), comparisons, np.random.default_rng(comparisons)
+    )
+    return metrics.rank_correlation(counted, true_rates(policies), "method").mean("judge", keep_attrs=True)
+
+
 def ranked_alike(policies: xr.Dataset, noises: Sequence[float]) -> xr.Dataset:
     """Rank policies by judges whose reward is the true one and an error of their own, the same in every comparison.
 

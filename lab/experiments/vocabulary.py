@@ -227,7 +227,7 @@ WORDS: dict[str, Word] = {
                     owned_by=("sampled",)),
     "judge": Word("who labels: by the Bradley-Terry law, or right at a given rate", "choice", ("bradley_terry",),
                   ("bradley_terry", "noisy"), sweep="looped", owner="scenario", owned_by=_OPEN),
-    "agreement": Word("how often the noisy judge is right", "real", (1.0,), low=0, high=1, sweep="batched",
+    "agreement": Word("how often the noisy judge is right", "real", (1.0,), low=0.5, high=1, sweep="batched",
                       owner="judge", owned_by=("noisy",)),
     "sampler": Word("whose responses are compared: the reference's, even ones, tilted to the reward, the policy's own",
                     "choice", ("reference",), ("reference", "even", "tilted", "policy"), sweep="looped",

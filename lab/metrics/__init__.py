@@ -13,8 +13,8 @@ from lab.metrics.gradients import (
     log_gradient_ratio,
     pair_gradient_log_magnitude,
 )
-from lab.metrics.judges import counted, judge_agreement, judged_win_rate, rank_correlation
-from lab.metrics.judging import tempered, win_rate, win_rate_against_chosen
+from lab.metrics.judges import counted, judge_agreement, judged_win_rate, labeller_agreement, rank_correlation
+from lab.metrics.judging import labelled_win_rate, tempered, win_rate, win_rate_against_chosen
 from lab.metrics.kinds import KINDS, gained_share_by_kind, mass_by_kind, response_kind
 from lab.metrics.laws import flow_time, interference, largest_unseen_rise, step_change, unseen_change
 from lab.metrics.levels import when_reached
@@ -87,6 +87,8 @@ __all__ = [
     "judge_agreement",
     "judged_win_rate",
     "kl_from_reference",
+    "labelled_win_rate",
+    "labeller_agreement",
     "largest_unseen_rise",
     "leader",
     "leading_beta",

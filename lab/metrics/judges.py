@@ -69,13 +69,36 @@ def judge_agreement(judge: xr.DataArray, reward: xr.DataArray, log_prob: xr.Data
     Source: own definition; tests/test_metrics_judges.py.
     """
     first, second = (array - array.rename(response="_other") for array in (judge, reward))
+    alike = (first * second > 0) + 0.5 * (first == 0)
+    return label(_on_two_draws(alike, log_prob), "judge_agreement", "agreement with the truth", "1")
+
+
+def labeller_agreement(reward: xr.DataArray, log_prob: xr.DataArray) -> xr.DataArray:
+    """Compute how often a labeller who draws by the Bradley-Terry law agrees with the truth on two draws of a policy.
+
+    Σ_{y ≠ z} π(y|x) π(z|x) σ(|r(y) - r(z)|) / Σ_{y ≠ z} π(y|x) π(z|x)
+
+    Args:
+        reward: the true reward r, [..., prompt, response].
+        log_prob: log π of what he compares, [..., prompt, response] in nats.
+
+    Returns:
+        [..., prompt], 1/2 or more; NaN where a policy has all its mass on one response.
+
+    Source: own definition, after Bradley & Terry 1952; tests/test_metrics_judges.py.
+    """
+    apart = abs(reward - reward.rename(response="_other"))
+    right = apart.copy(data=0.5 * (1 + np.tanh(0.5 * apart.values)))
+    return label(_on_two_draws(right, log_prob), "labeller_agreement", "agreement with the truth", "1")
+
+
+def _on_two_draws(values: xr.DataArray, log_prob: xr.DataArray) -> xr.DataArray:
+    """Average over two different responses that a policy draws: [..., response, _other] to [...]."""
     prob = exp(log_prob)
     other = prob.rename(response="_other")
     places = xr.DataArray(np.arange(prob.sizes["response"]), dims="response")
     chance = prob * other * (places != places.rename(response="_other"))
-    alike = (first * second > 0) + 0.5 * (first == 0)
-    found = (alike * chance).sum(("response", "_other")) / chance.sum(("response", "_other"))
-    return label(found, "judge_agreement", "agreement with the truth", "1")
+    return (values * chance).sum(("response", "_other")) / chance.sum(("response", "_other"))
 
 
 def rank_correlation(first: xr.DataArray, second: xr.DataArray, over: str) -> xr.DataArray:

@@ -64,6 +64,29 @@ def win_rate(log_prob: xr.DataArray, other: xr.DataArray, reward: xr.DataArray) 
     return label(rate, "win_rate", "win rate", "1")
 
 
+def labelled_win_rate(log_prob: xr.DataArray, other: xr.DataArray, reward: xr.DataArray) -> xr.DataArray:
+    """Compute how often labels drawn by the Bradley-Terry law prefer a response of one policy to one of another.
+
+    Σ_y π(y|x) Σ_z μ(z|x) σ(r(x, y) - r(x, z))
+
+    Args:
+        log_prob: log π, [..., prompt, response] in nats.
+        other: log μ, [..., prompt, response] in nats.
+        reward: r, [..., prompt, response].
+
+    Returns:
+        [..., prompt]; 1/2 for equal policies.
+
+    Source: Bradley & Terry 1952; tests/test_metrics_judging.py.
+    """
+    apart = reward - reward.rename(response="_other")
+    wins = apart.copy(data=0.5 * (1 + np.tanh(0.5 * apart.values)))
+    against = (wins * exp(other).rename(response="_other")).sum("_other", skipna=False)
+    rate = (exp(log_prob) * against).sum("response", skipna=False)
+    rate = rate.transpose(*(dim for dim in log_prob.dims if dim != "response"), ...)
+    return label(rate, "labelled_win_rate", "win rate by drawn labels", "1")
+
+
 def win_rate_against_chosen(log_prob: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
     """Compute how often a response of a policy has more true reward than the chosen one of a pair of the prompt.
 
