@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROLES = {
     **plots.OBJECTIVES,
     "cdpo": Role("cDPO", "#7A5CD6", "dashed", marker="v"),
-    "simpo": Role("SimPO", "#8A8A8A", "dashdot", marker="<"),
+    "simpo": Role("SimPO", "#5A6B7A", "dashdot", marker="<"),
     "kto": Role("KTO", "#B0307A", "solid", marker="P"),
     "orpo": Role("ORPO", "#4F7A1E", "dotted", marker="X"),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab import metrics, plots
+from lab.plots.roles import Role
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -21,7 +22,8 @@ MEANING = {
     "s3": "rejected off-policy",
     "s4": "both off-policy",
 }
-ANSWERS = {"yes": "#0072B2", "no": "#D55E00", "undecided": "#8A8A8A"}
+ANSWERS = {"yes": "#2F9E9A", "no": "#7A0000", "undecided": "#8A8A8A"}
+LOST, GAINED = Role("lost", "#7A0000", "dashed", marker="s"), Role("gained", "#2F9E9A", "dashdot", marker="^")
 MARGINS = np.linspace(0, 24, 241)
 # Where the name of a scenario stands at its curve: a margin in nats, and an offset in points.
 LABELS = {
@@ -207,8 +209,8 @@ def by_start(record: xr.Dataset) -> tuple[Figure, str]:
     start, end = chosen.isel(step=0), chosen.isel(step=-1)
     series = {
         "at the end": (end, plots.CHOSEN),
-        "lost from its peak": (chosen.max("step") - end, plots.REJECTED),
-        "gained since its start": (end - start, plots.UNSEEN),
+        "lost from its peak": (chosen.max("step") - end, LOST),
+        "gained since its start": (end - start, GAINED),
     }
     told = []
     with plots.style("notebook"):
