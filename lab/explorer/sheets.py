@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SIZE = (4.7, 2.95)  # inches; two stand side by side on a page of 1000 pixels
 DPI = 110
 BOX = (0.135, 0.15, 0.69, 0.68)  # of the panel: left, bottom, width, height; the words at lines stand to the right
-MOST_FRAMES = 32
+MOST_FRAMES = 64
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ def _outwards(value: float) -> float:
     if value == 0 or not np.isfinite(value):
         return 0.0
     power = 10.0 ** np.floor(np.log10(abs(value)))
-    digit = next(digit for digit in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if abs(value) <= digit * power * (1 + 1e-12))
+    digit = next(digit for digit in (1, 1.5, 2, 3, 5, 10) if abs(value) <= digit * power * (1 + 1e-12))
     return float(np.sign(value) * digit * power)
 
 
