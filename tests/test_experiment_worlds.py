@@ -117,13 +117,24 @@ def test_a_learned_reward_is_that_of_its_reward_model_on_the_same_data() -> None
     np.testing.assert_allclose(ds["loss"].values, (0.5 * kl - earned)[..., ds["pair_prompt"].values].numpy(), rtol=1e-9)
 
 
-def test_runs_of_every_beta_climb_the_learned_reward_of_their_own_seed() -> None:
-    words = "data=sampled comparisons=50 reward_from=model model_steps=40 model_lr=0.1"
-    swept = lab.run(f"{LINE.replace('dpo', 'pg').replace('beta=0.5', 'beta=0.2,0.5,1')} {words}")
-    for beta in (0.2, 0.5, 1.0):
-        alone = lab.run(f"{LINE.replace('dpo', 'pg').replace('beta=0.5', f'beta={beta}')} {words}")
+@pytest.mark.parametrize(
+    ("key", "values", "words"),
+    [
+        ("beta", (0.2, 0.5, 1.0), "model_lr=0.1"),
+        ("lr", (0.05, 0.2), "model_lr=0.1"),
+        ("lr", (0.05, 0.2), ""),
+        ("model_lr", (0.05, 0.2), ""),
+        ("agreement", (0.7, 0.9), "judge=noisy"),
+    ],
+)
+def test_runs_of_an_axis_climb_the_learned_reward_of_their_own_world(key, values, words) -> None:
+    base = re.sub(rf" {key}=\S+", "", LINE.replace("dpo", "pg"))
+    base = f"{base} data=sampled comparisons=50 reward_from=model model_steps=40 {words}"
+    swept = lab.run(f"{base} {key}={','.join(map(str, values))}")
+    for value in values:
+        alone = lab.run(f"{base} {key}={value}")
         for name in ("learned_reward", "log_prob"):
-            np.testing.assert_allclose(swept[name].sel(beta=beta).values, alone[name].values, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(swept[name].sel({key: value}).values, alone[name].values, rtol=1e-9, atol=1e-12)
 
 
 def test_a_network_starts_from_its_fitted_reference_and_a_reward_model_from_zero() -> None:

@@ -26,6 +26,8 @@ from lab.preferences import Preferences
 from lab.problems import Problem
 from lab.training import NonFiniteError, Record, Stage, check_device, train
 
+OF_THE_POLICY = ("beta", "ratio_clip")  # axes that a reward model knows nothing of
+
 
 def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable[[float], None] | None = None) -> Any:
     """Run an experiment and return its record.
@@ -79,21 +81,10 @@ def build(
         raise ValueError(
             f"the experiment loops over {', '.join(experiment.looped_axes)}; build one of its cells() at a time"
         )
-    seeds = range(experiment.value("seed"), experiment.value("seed") + experiment.value("seeds"))
-    axes: dict[str, list[Any]] = {name: list(values) for name, values in experiment.batched_axes.items()}
-    axes["seed"] = list(seeds)
-    columns, hyper = _columns(axes), _hyper(experiment, axes)
-
-    def per_run(name: str) -> list[Any]:
-        """One value a run, whether the field is an axis or not."""
-        return list(columns[name]) if name in columns else [experiment.value(name)] * len(columns["seed"])
-
-    problem = build_problem(experiment, per_run, hyper)
-    policy, optimizer = _policy(experiment, problem, hyper), _optimizer(experiment, hyper)
+    problem, policy, optimizer, axes, hyper = _parts(experiment)
     objective: Objective | PolicyGradient
     if experiment.value("objective") in METHODS:
-        learned = _learned_reward(experiment, problem, policy, optimizer, axes, hyper, device)
-        objective = build_method(experiment, hyper, learned)
+        objective = build_method(experiment, hyper, _learned_reward(experiment, axes, device))
     elif experiment.value("objective") == "rm":
         objective = build_reward_model(hyper)
     else:
@@ -190,27 +181,44 @@ def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable
     )
 
 
-def _learned_reward(
+def _parts(
     experiment: Experiment,
-    problem: Problem,
-    policy: Policy,
-    optimizer: Optimizer,
-    axes: dict[str, list[Any]],
-    hyper: Callable[[str], float | Tensor],
-    device: str,
-) -> Tensor | None:
-    """Train a reward model, of the policy's own kind and by its optimiser, on the pairs; None for the true reward."""
+) -> tuple[Problem, Policy, Optimizer, dict[str, list[Any]], Callable[[str], float | Tensor]]:
+    """Build what does not depend on the objective, the axes, and what gives the value of a key along them."""
+    seeds = range(experiment.value("seed"), experiment.value("seed") + experiment.value("seeds"))
+    axes: dict[str, list[Any]] = {name: list(values) for name, values in experiment.batched_axes.items()}
+    axes["seed"] = list(seeds)
+    columns, hyper = _columns(axes), _hyper(experiment, axes)
+
+    def per_run(name: str) -> list[Any]:
+        """One value a run, whether the field is an axis or not."""
+        return list(columns[name]) if name in columns else [experiment.value(name)] * len(columns["seed"])
+
+    problem = build_problem(experiment, per_run, hyper)
+    return problem, _policy(experiment, problem, hyper), _optimizer(experiment, hyper), axes, hyper
+
+
+def _learned_reward(experiment: Experiment, axes: dict[str, list[Any]], device: str) -> Tensor | None:
+    """Train a reward model, of the policy's own kind and by its optimiser, on the pairs; None for the true reward.
+
+    Runs that differ only in what the policy alone reads share one model: it is trained once.
+    """
     if experiment.value("reward_from") == "truth":
         return None
+    of_the_policy = OF_THE_POLICY + (("lr",) if experiment.model_lr else ())
+    shared = [name for name in experiment.batched_axes if name in of_the_policy]
+    alone = replace(experiment, **{name: getattr(experiment, name)[:1] for name in shared})
+    problem, policy, optimizer, own_axes, hyper = _parts(alone)
     if experiment.model_lr:
         optimizer = replace(optimizer, lr=hyper("model_lr"))  # type: ignore[type-var]
     steps = experiment.value("model_steps")
     trained = train(
         problem, policy, build_reward_model(hyper), optimizer, steps=steps, record=Record(every=steps, keep=()),
-        device=device, axes=axes,
+        device=device, axes=own_axes,
     )  # fmt: skip
-    scores = trained["score"].isel(step=-1).transpose(*axes, "prompt", "response").values
-    return torch.from_numpy(scores.reshape(problem.target_log_prob.shape).copy())
+    scores = trained["score"].isel(step=-1).expand_dims({name: axes[name] for name in shared})
+    scores = scores.transpose(*axes, "prompt", "response").values
+    return torch.from_numpy(scores.reshape(-1, *scores.shape[-2:]).copy())
 
 
 def _columns(axes: dict[str, list[Any]]) -> dict[str, tuple[Any, ...]]:
