@@ -43,6 +43,10 @@ lab: $(STAMP)  ## JupyterLab on the notebooks
 notebooks: $(STAMP)  ## build and run the notebooks from notebooks/src
 	OMP_NUM_THREADS=1 $(RUN) -m lab.course build --student --execute --out notebooks $(ARGS)
 
+.PHONY: site
+site: $(STAMP)  ## documents, notebooks and gallery as pages in build/site
+	$(RUN) -m pages $(ARGS)
+
 .PHONY: check
 check: $(STAMP)  ## lint, formatting and types
 	@failed=0; \

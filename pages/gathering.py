@@ -1,4 +1,4 @@
-"""From the checkout to the sources of the site: its documents, its notebooks, and a page for each figure of the gallery."""
+"""From the checkout to the sources of the site: documents, notebooks, and a page for each figure of the gallery."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import nbformat
+from nbformat import NotebookNode
 from PIL import Image
 
 from figures.machinery.discovery import load, names
@@ -48,6 +49,18 @@ benchmarks/README
 CHANGELOG
 ```
 """
+INDEX = """# Gallery
+
+{count} figures, each drawn by one file in `figures/`. The page of each has its numbers in words and its experiments.
+
+:::::{{container}} gallery
+{entries}:::::
+
+```{{toctree}}
+:hidden:
+{pages}
+```
+"""
 
 
 def gather(root: Path, sources: Path) -> None:
@@ -74,6 +87,7 @@ def gather(root: Path, sources: Path) -> None:
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
                 cell.source = relinked(cell.source, name, root, sources, pages)
+        _under_one_title(notebook.cells)
         _write(sources / name, nbformat.writes(notebook))
     gallery(root, sources)
 
@@ -148,10 +162,22 @@ def gallery(root: Path, sources: Path) -> None:
         )
     _write(
         sources / "gallery" / "index.md",
-        f"# Gallery\n\n{len(known)} figures, each drawn by one file in `figures/`; on its page are the numbers in words and the "
-        "experiments behind it.\n\n:::::{container} gallery\n" + "\n".join(entries) + ":::::\n\n```{toctree}\n:hidden:\n"
-        + "\n".join(known) + "\n```\n",
-    )  # fmt: skip
+        INDEX.format(
+            count=len(known),
+            entries="\n".join(entries),
+            pages="\n".join(f"{name.replace('_', ' ')} <{name}>" for name in known),
+        ),
+    )
+
+
+def _under_one_title(cells: list[NotebookNode]) -> None:
+    """Set what follows a second heading of the first level one level lower: a page has one title."""
+    titles = 0
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            titles += len(re.findall(r"^# ", cell.source, re.M))
+            if titles > 1:
+                cell.source = _outside_code(cell.source, lambda text: re.sub(r"^(?=#+ )", "#", text, flags=re.M))
 
 
 def _shown(path: str, root: Path, sources: Path) -> str:

@@ -1,4 +1,4 @@
-"""Build the site: `python site/build.py [FOLDER]`. Nothing is executed, and no page asks anything of the network."""
+"""Build the site: `python -m pages [FOLDER]`. No notebook is executed, and no page asks anything of the network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pathlib import Path
 
 from sphinx.cmd.build import main as sphinx
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
-sys.path[:0] = [str(HERE), str(ROOT)]
+from pages.gathering import gather
 
-from gathering import gather  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 
 def build(out: Path) -> int:
@@ -26,14 +24,14 @@ def build(out: Path) -> int:
     """
     with tempfile.TemporaryDirectory() as folder:
         sources = Path(folder) / "sources"
-        gather(ROOT, sources)
+        gather(HERE.parent, sources)
         return sphinx(
             ["-q", "-W", "--keep-going", "-E", "-c", str(HERE), "-d", f"{folder}/trees", str(sources), str(out)]
         )
 
 
 if __name__ == "__main__":
-    to = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "site").resolve()
+    to = Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent / "build" / "site").resolve()
     code = build(to)
     if code == 0:
         print(f"open {to / 'index.html'}")
