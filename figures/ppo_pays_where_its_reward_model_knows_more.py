@@ -94,7 +94,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         (name, str(where)): _shares(*(each.sel(prompts=where) for each in maps[name]))
         for name in maps for where in maps[name][0]["prompts"].values
     }  # fmt: skip
-    known = {name: _known(each) for name, each in settled.items()}
+    known = {name: (each["ppo_agreement"] - each["dpo_agreement"]).median("seed") for name, each in settled.items()}
     seeds = settled["own"].sizes["seed"]
     figure = page.blank(
         aspect=1.42, title=MESSAGE if _established(shares) else PLAIN,
@@ -105,7 +105,8 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )  # fmt: skip
     axes = _panels(figure)
     for letter, name in zip("ABC", ("own", "right", "wrong"), strict=True):
-        _table_map(name, maps[name], shares[name, "compared"], axes[letter], first=letter == "A")
+        about = f"{_said(shares[name, 'compared'])}\n{_right(settled[name])}"
+        _table_map(name, maps[name], about, axes[letter], first=letter == "A")
     for letter, name in zip("DE", ("network own", "network right"), strict=True):
         _network_map(name, maps[name], shares, axes[letter], first=letter == "D")
     bar = figure.colorbar(
@@ -163,11 +164,6 @@ def _shares(median: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> tupl
     return float((high < 0).mean()), float((low > 0).mean())
 
 
-def _known(settled: xr.Dataset) -> xr.DataArray:
-    """Return what the reward model orders rightly beyond what DPO's implicit reward does, the median over seeds."""
-    return (settled["ppo_agreement"] - settled["dpo_agreement"]).median("seed")
-
-
 def _established(shares: Mapping[tuple[str, str], tuple[float, float]]) -> bool:
     """Whether models of the policy's kind win by chance only, the right features often, and the wrong ones never."""
     own = [shares[name, "compared"] for name in ("own", "network own")]
@@ -178,7 +174,13 @@ def _established(shares: Mapping[tuple[str, str], tuple[float, float]]) -> bool:
     )  # fmt: skip
 
 
-def _table_map(name: str, parts: list[xr.DataArray], share: tuple[float, float], ax: Axes, *, first: bool) -> None:
+def _right(settled: xr.Dataset) -> str:
+    """Say how right the reward model is, from the worst cell to the best."""
+    each = 100 * settled["ppo_agreement"].median("seed")
+    return f"model right on {float(each.min()):.0f} to {float(each.max()):.0f} %"
+
+
+def _table_map(name: str, parts: list[xr.DataArray], about: str, ax: Axes, *, first: bool) -> None:
     median, low, high = (each.sel(prompts="compared", drop=True) for each in parts)
     block_map(
         median, low, high, ax, across=("coverage", "agreement"), up=("budget", "comparisons"),
@@ -189,7 +191,7 @@ def _table_map(name: str, parts: list[xr.DataArray], share: tuple[float, float],
             [f"{int(each)}" if first else "" for each in median["comparisons"].values],
         ),
     )  # fmt: skip
-    plots.panel(ax, TITLES[name], about=_said(share))
+    plots.panel(ax, TITLES[name], about=about)
     ax.set_xlabel("% of labels right, by responses covered" if first else "", labelpad=16)
     ax.set_ylabel("comparisons of a prompt, by KL budget" if first else "", labelpad=26)
 

@@ -148,7 +148,7 @@ def lead_by_knowledge(
     plots.panel(ax, "Who knows more wins", about=f"a mark a cell, all prompts;\nrank correlation {found:.2f}")
     ax.set_xlabel("couples ordered rightly, reward model\nless DPO's implicit reward")
     ax.set_ylabel("PPO's reward less DPO's")
-    ax.set_xlim(min(map(np.min, x)) - 0.1, None)
+    ax.set_xlim(min(map(np.min, x)) - 0.1, max(map(np.max, x)) + 0.02)
     ax.legend(fontsize="x-small", frameon=False, loc="upper left", handletextpad=0.1, borderaxespad=0.1)
     return found
 
