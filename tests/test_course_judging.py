@@ -24,7 +24,7 @@ from lab.course import (
 )
 from lab.course.asking import Verdict, find, verdict
 from lab.course.calling import outcomes
-from lab.course.comparing import distance, same
+from lab.course.comparing import distance, near, same, shown
 from lab.course.names import bound, used
 from lab.course.plain import decode, encode, plain
 from lab.course.verifying import verify_exercise
@@ -137,12 +137,15 @@ def test_an_unknown_exercise_names_the_nearest_and_the_list(known, id):
         (lambda log_probs: {"entropy": 1.0}, "gives a dict with the keys entropy; asked for is a dict with the keys"),
         (
             lambda log_probs: {**summary(log_probs), "entropy": 9.5},
-            "in its part ['entropy']: there it gives 9.5",
+            "in its part ['entropy'] gives 9.5",
         ),
-        (lambda log_probs: {**summary(log_probs), "wide": 1}, "there it gives one number; asked for is True or False."),
+        (
+            lambda log_probs: {**summary(log_probs), "wide": 1},
+            "in its part ['wide'] gives one number; asked for is True",
+        ),
         (lambda log_probs: {**summary(log_probs), "entropy": [1.0]}, "numbers of shape (1,); asked for is one number."),
         (lambda log_probs: {**summary(log_probs), "entropy": "1"}, "gives the text '1'; asked for is one number."),
-        (lambda log_probs: {**summary(log_probs), "entropy": math.inf}, "gives inf, which is not right."),
+        (lambda log_probs: {**summary(log_probs), "entropy": math.inf}, "gives inf, which is not right. Look for"),
         (lambda log_probs: {object(): 1}, "gives an object of the class object; asked for are numbers, texts, or"),
         (lambda log_probs: 1 + 2j, "gives an object of the class complex"),
     ],
@@ -286,10 +289,52 @@ def test_closeness_is_absolute_below_one_and_relative_above(expected, output, cl
     assert (distance(expected, output, 1e-9) == "") is close
 
 
+def test_a_reason_names_the_place_of_the_first_wrong_number():
+    expected, output = np.zeros((2, 3)), np.zeros((2, 3))
+    output[1, 2] = 4.0
+    assert distance(expected, output, 1e-9) == "gives 4 at [1][2], which is not right."
+    assert distance((1.0, expected), (1.0, output), 1e-9) == "in its part [1] gives 4 at [1][2], which is not right."
+
+
+@pytest.mark.parametrize(
+    ("expected", "output", "is_near"),
+    [
+        (2e-6, 2.001e-6, True),
+        (2e-6, 3e-6, False),  # near in absolute terms only
+        (np.array([1.0, 0.0]), np.array([1.0005, 0.0]), True),
+        (np.array([1.0, 0.0]), np.array([1.0005, 1e-9]), False),
+        ((1.0, np.ones(2)), (1.0, np.ones(3)), False),
+        ({"one": 1.0, "word": "up"}, {"one": 1.0, "word": "up"}, True),
+        ({"one": 1.0, "word": "up"}, {"one": 1.0, "word": "down"}, False),
+        (1.0, math.nan, False),
+    ],
+)
+def test_nearly_right_is_relative_to_each_number(expected, output, is_near):
+    assert near(expected, output) is is_near
+
+
+def test_an_answer_that_is_right_but_coarse_is_told_so():
+    found = verdict(
+        ENTROPY, lambda log_probs: {**summary(log_probs), "entropy": summary(log_probs)["entropy"] * 1.0001}
+    )
+    assert not found.passed and "right to three digits, and 1e-09 is asked for" in found.reason
+    found = verdict(ENTROPY, lambda log_probs: {**summary(log_probs), "entropy": summary(log_probs)["entropy"] * 1.1})
+    assert not found.passed and "three digits" not in found.reason
+
+
+def test_a_call_is_written_so_that_a_student_can_repeat_it_or_by_its_shapes():
+    assert shown(np.array([[0.0, 1.0], [2.0, 0.0]])) == "[[0, 1], [2, 0]]"
+    assert shown(np.linspace(0, 1, 6)) == "[0. , 0.2, 0.4, 0.6, 0.8, 1. ]"
+    assert shown(np.arange(36).reshape(6, 6)).startswith("[[0, 1, 2, 3, 4, 5], [6")
+    assert shown(np.arange(37)) == "array(37,)" and shown(np.ones(7) / 3) == "array(7,)"
+    assert shown(np.array([1.0, math.inf])) == "[ 1., inf]"
+    assert shown(np.ones(3), most=0) == "array(3,)"
+
+
 def test_an_answer_that_has_replaced_numpys_functions_is_still_compared(monkeypatch):
     for name in ("allclose", "isclose", "array_equal", "all", "abs"):
         monkeypatch.setattr(np, name, lambda *arguments, **options: True)
-    assert distance(np.ones(2), np.zeros(2), 1e-9) == "gives 0, which is not right."
+    assert distance(np.ones(2), np.zeros(2), 1e-9) == "gives 0 at [0], which is not right."
     assert not same(np.ones(2), np.zeros(2), 1e-9)
 
 
@@ -331,7 +376,7 @@ def test_a_line_is_rerun_with_the_seeds_of_the_check():
     ("line", "reason"),
     [
         (3, r"^it gives 3; asked for is an experiment line"),
-        ("tabular s1 dpoo", r"^the line cannot be read: .*dpo"),
+        ("tabular s1 dpoo", r"^the line 'tabular s1 dpoo' cannot be read: .*Did you mean dpo\?$"),
         ("tabular s2 dpo sgd lr=1 steps=50", r"does not say s1, which the task fixes\.$"),
         (
             "tabular s1 dpo sgd lr=1 steps=1000000",

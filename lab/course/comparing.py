@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 import numpy as np
+
+NEAR = 1e-3  # largest relative distance of a number that is nearly right
 
 
 def distance(expected: Any, output: Any, tolerance: float) -> str:
@@ -17,7 +20,7 @@ def distance(expected: Any, output: Any, tolerance: float) -> str:
         tolerance: Largest distance, relative to the expected number where that is above 1.
 
     Returns:
-        A half sentence that goes on after "it", or "" when the two agree.
+        A half sentence that goes on after the call, or "" when the two agree.
     """
     if isinstance(expected, str) or isinstance(output, str):
         if isinstance(expected, str) and isinstance(output, str):
@@ -36,7 +39,7 @@ def distance(expected: Any, output: Any, tolerance: float) -> str:
     for name, left, right in parts:
         difference = distance(left, right, tolerance)
         if difference:
-            return f"is not right in its part {name}: there it {difference}"
+            return f"in its part {name} {difference}"
     return ""
 
 
@@ -66,6 +69,29 @@ def same(left: Any, right: Any, tolerance: float) -> bool:
     return type(left) is type(right) and isinstance(left, str) and left == right
 
 
+def near(expected: Any, output: Any) -> bool:
+    """Say whether every number is right to three digits: then the formula is right, and the arithmetic is coarse.
+
+    Args:
+        expected: The solution's output.
+        output: The student's, a plain value of the same form.
+
+    Returns:
+        Whether each number lies within NEAR of the expected one, relative to that, however small it is.
+    """
+    if isinstance(expected, dict) and isinstance(output, dict):
+        return set(expected) == set(output) and all(near(expected[key], output[key]) for key in expected)
+    if _numeric(expected) and _numeric(output):
+        right, given = np.asarray(expected), np.asarray(output)
+        return right.shape == given.shape and all(
+            wanted == number or abs(wanted - number) <= NEAR * abs(wanted)
+            for wanted, number in zip(right.ravel().tolist(), given.ravel().tolist(), strict=True)
+        )
+    if isinstance(expected, tuple | list) and isinstance(output, tuple | list):
+        return len(expected) == len(output) and all(map(near, expected, output))
+    return same(expected, output, 0.0)
+
+
 def holds_nan(value: Any) -> bool:
     """Say whether a plain value is, or holds, NaN."""
     if isinstance(value, dict):
@@ -92,16 +118,31 @@ def form(value: Any) -> str:
     return f"the text {value!r}" if isinstance(value, str) else f"a {type(value).__name__}"
 
 
-def shown(value: Any) -> str:
-    """Write a plain value in few characters."""
+def shown(value: Any, most: int = 6) -> str:
+    """Write a plain value in few characters.
+
+    Args:
+        value: The value.
+        most: Size up to which an array's numbers are written; of a larger one only the shape is. Whole numbers, which
+            are short, may be six times as many.
+
+    Returns:
+        One line.
+    """
     if isinstance(value, bool | str):
         return repr(value)
     if isinstance(value, int | float):
         return f"{value:.6g}"
     if isinstance(value, np.ndarray):
-        return np.array2string(value, precision=3, separator=", ") if value.size <= 6 else f"array{value.shape}"
+        numbers = value.ravel().tolist()
+        whole = all(isinstance(number, int | float) and float(number).is_integer() for number in numbers)
+        if value.size > (6 * most if whole else most):
+            return f"array{value.shape}"
+        if whole:
+            return str(value.astype(np.int64).tolist())
+        return " ".join(np.array2string(value, precision=3, separator=", ").split())
     if isinstance(value, list | tuple):
-        inside = ", ".join(map(shown, value))
+        inside = ", ".join(shown(item, most) for item in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     return repr(value)
 
@@ -118,9 +159,11 @@ def _number_distance(expected: Any, output: Any, tolerance: float) -> str:
     pairs = list(zip(right.ravel().tolist(), given.ravel().tolist(), strict=True))
     if any(math.isnan(number) for _, number in pairs):
         return "gives NaN. Look for log(0), 0/0 or exp of a large number."
-    for wanted, number in pairs:
+    for place, (wanted, number) in zip(itertools.product(*map(range, right.shape)), pairs, strict=True):
         if not _close(wanted, number, tolerance):
-            return f"gives {shown(number)}, which is not right."
+            where = "".join(f"[{at}]" for at in place)
+            cause = " Look for log(0), a division by 0 or exp of a large number." if math.isinf(number) else ""
+            return f"gives {shown(number)}{where and f' at {where}'}, which is not right.{cause}"
     return ""
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lab.course.calling import Outcome, outcomes
-from lab.course.comparing import distance, form, holds_nan, same, shown
+from lab.course.comparing import distance, form, holds_nan, near, same, shown
 from lab.course.exercise import Case, Exercise, Mistake, Wrong
+
+LONGEST = 160  # characters of the arguments in a reason
 
 
 def judged(exercise: Exercise, cases: list[Case], found: Sequence[Outcome]) -> None:
@@ -73,10 +75,16 @@ def like_the_solution(
 def _compare(
     cases: list[Case], outputs: list[Any], expected: list[Any], solution: Callable[..., Any], tolerance: float
 ) -> None:
+    coarse = ""
+    if all(map(near, expected, outputs)):
+        coarse = (
+            f" All your numbers are right to three digits, and {tolerance:g} is asked for: the idea is right. Look for "
+            "a finite difference, a search that stops early or a rounded constant."
+        )
     for case, right, output in zip(cases, expected, outputs, strict=True):
         difference = distance(right, output, tolerance)
         if difference:
-            raise Mistake(f"{_called(solution, case)} {difference}")
+            raise Mistake(f"{_called(solution, case)} {difference}{coarse}")
 
 
 def _outputs(function: Callable[..., Any], cases: list[Case]) -> list[Any]:
@@ -126,6 +134,8 @@ def _unchanged(exercise: Exercise, case: Case, outcome: Outcome) -> None:
 
 def _called(function: Callable[..., Any], case: Case) -> str:
     names = inspect.signature(function).parameters
-    arguments = ", ".join(f"{name}={shown(value)}" for name, value in zip(names, case, strict=False))
-    listed = arguments if len(arguments) <= 120 else "..."
-    return f"{function.__name__}({listed})"
+    for most in (6, 0):  # the numbers themselves, else the shapes of the arrays
+        arguments = ", ".join(f"{name}={shown(value, most)}" for name, value in zip(names, case, strict=False))
+        if len(arguments) <= LONGEST:
+            return f"{function.__name__}({arguments})"
+    return f"{function.__name__}(...)"

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
 MOST_WORK = {"tabular": 200_000, "loglinear": 60_000, "mlp": 12_000}  # runs times steps
 
 
+def unreadable(problem: ValueError) -> str:
+    """Say what is wrong with an experiment line, without the list of all words that there are.
+
+    Args:
+        problem: What reading the line raised.
+
+    Returns:
+        Its sentences up to that list.
+    """
+    return str(problem).partition(" Valid words:")[0]
+
+
 def rerun(line: Any, seeds: int = 8, must_say: str = "") -> xr.Dataset:
     """Run a line with the check's own seeds, recording log-probabilities only.
 
@@ -36,7 +48,7 @@ def rerun(line: Any, seeds: int = 8, must_say: str = "") -> xr.Dataset:
     try:
         experiment = lab.Experiment.parse(line)
     except ValueError as problem:
-        raise Mistake(f"the line cannot be read: {problem}") from None
+        raise Mistake(f"the line {line!r} cannot be read: {unreadable(problem)}") from None
     missing = sorted(set(must_say.split()) - set(str(experiment).split()) - set(line.split()))
     if missing:
         raise Mistake(f"the line {line!r} does not say {', '.join(missing)}, which the task fixes.")

@@ -76,7 +76,7 @@ def _is_a_counterexample(cases: list[tuple], outputs: list[Any]) -> None:
     optimum = logits - np.logaddexp.reduce(logits)
     apart = float(np.exp(optimum) @ (optimum - minimum))
     if not apart > APART:
-        raise Mistake(f"{_FOUND} KL(optimum ‖ minimiser) is {apart:.2g} nats. {_WHICH_LABELS}")
+        raise Mistake(f"{_FOUND} KL(optimum ‖ minimiser) is {max(apart, 0.0):.2g} nats. {_WHICH_LABELS}")
 
 
 def _check_world(reference: np.ndarray, reward: np.ndarray, beta: np.ndarray) -> None:

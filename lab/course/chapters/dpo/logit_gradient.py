@@ -56,6 +56,26 @@ def _gradient_without_reference(logits, reference_log_prob, chosen, rejected, be
     return logit_gradient(logits, np.zeros(len(logits)), chosen, rejected, beta)
 
 
+def _gradient_at_the_start(logits, reference_log_prob, chosen, rejected, beta):
+    return logit_gradient(reference_log_prob, reference_log_prob, chosen, rejected, beta)
+
+
+def _gradient_with_beta_outside(logits, reference_log_prob, chosen, rejected, beta):
+    return beta * logit_gradient(logits, reference_log_prob, chosen, rejected, 1.0)
+
+
+def _gradient_of_the_chosen_term(logits, reference_log_prob, chosen, rejected, beta):
+    push = logit_gradient(logits, reference_log_prob, chosen, rejected, beta)[rejected]
+    gradient = push * np.exp(logits - np.logaddexp.reduce(logits))
+    gradient[chosen] -= push
+    return gradient
+
+
+def _gradient_times_probability(logits, reference_log_prob, chosen, rejected, beta):
+    prob = np.exp(logits - np.logaddexp.reduce(logits))
+    return logit_gradient(logits, reference_log_prob, chosen, rejected, beta) * prob
+
+
 def _gradient_in_probability(logits, reference_log_prob, chosen, rejected, beta):
     prob = np.exp(logits - np.logaddexp.reduce(logits))
     return logit_gradient(logits, reference_log_prob, chosen, rejected, beta) / prob
@@ -80,10 +100,17 @@ EXERCISE = Exercise(
         Wrong(_gradient_that_grows, "Your gradient is largest where the pair is already in order. Follow the sign "
               "inside the σ when you differentiate log σ(m)."),
         Wrong(_gradient_without_beta, "You are off by a factor β. The margin holds β, and so does its derivative."),
-        Wrong(_gradient_uphill, "This is the way to a larger loss in reverse: descent subtracts the gradient, and the "
-              "minus is not part of it."),
+        Wrong(_gradient_uphill, "This is minus the gradient, the way that a step goes. Asked for is the gradient "
+              "itself; descent subtracts it."),
         Wrong(_gradient_without_reference, "Direction and signs are right, the size is not: you weigh the pair by the "
               "policy's own preference, and the weight looks at the margin over the reference."),
+        Wrong(_gradient_at_the_start, "Your push is β/2 whatever the policy is: that is σ(−m) at m = 0. The margin "
+              "moves."),
+        Wrong(_gradient_with_beta_outside, "The β in front is there, and the one inside σ(−m) is not: m = β(Δ⁺ − Δ⁻)."),
+        Wrong(_gradient_of_the_chosen_term, "You differentiate log π⁺ alone. The rejected response's term pulls on "
+              "every logit too."),
+        Wrong(_gradient_times_probability, "You multiply by the probabilities. That is the chain rule for a loss given "
+              "in π; this one is given in log π, and log π⁺ − log π⁻ is a difference of two logits."),
         Wrong(_gradient_in_probability, "You divide by the probabilities: that is the gradient in π. The logits are "
               "one chain rule further."),
     ),

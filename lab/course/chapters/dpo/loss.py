@@ -55,6 +55,18 @@ def _loss_that_overflows(chosen, rejected, reference_chosen, reference_rejected,
     return -np.log(1 / (1 + np.exp(-beta * (u - v))))
 
 
+def _loss_with_beta_outside(chosen, rejected, reference_chosen, reference_rejected, beta):
+    return beta * dpo_loss(chosen, rejected, reference_chosen, reference_rejected, 1.0)
+
+
+def _loss_without_beta(chosen, rejected, reference_chosen, reference_rejected, beta):
+    return dpo_loss(chosen, rejected, reference_chosen, reference_rejected, 1.0)
+
+
+def _loss_negative(chosen, rejected, reference_chosen, reference_rejected, beta):
+    return -dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta)
+
+
 def _loss_averaged(chosen, rejected, reference_chosen, reference_rejected, beta):
     return dpo_loss(chosen, rejected, reference_chosen, reference_rejected, beta).mean()
 
@@ -89,6 +101,9 @@ EXERCISE = Exercise(
               "the margin."),
         Wrong(_loss_that_overflows, "Your formula is right and your arithmetic is not: at a margin of −4000 it gives "
               "infinity where the loss is 4000. np.logaddexp(0, x) is log(1 + exp(x)) without the overflow."),
+        Wrong(_loss_without_beta, "Your loss does not know β. The margin is β times a difference of log-ratios."),
+        Wrong(_loss_with_beta_outside, "You multiply the loss by β. It is the margin, inside the σ, that carries β."),
+        Wrong(_loss_negative, "Your numbers are below 0: this is log σ(m). The loss is its negative."),
         Wrong(_loss_averaged, "You average over the pairs. One number for each pair is asked for."),
     ),
     hints=(

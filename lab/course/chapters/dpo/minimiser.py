@@ -88,6 +88,20 @@ def _minimiser_of_win_rates(wins, reference_log_prob, beta):
     return logits - np.logaddexp.reduce(logits)
 
 
+def _minimiser_turned_round(wins, reference_log_prob, beta):
+    return dpo_minimiser(wins.T, reference_log_prob, beta)
+
+
+def _minimiser_of_mean_odds(wins, reference_log_prob, beta):
+    rate = wins.mean(axis=1)
+    logits = reference_log_prob + np.log(rate / (1 - rate)) / beta
+    return logits - np.logaddexp.reduce(logits)
+
+
+def _minimiser_as_probabilities(wins, reference_log_prob, beta):
+    return np.exp(dpo_minimiser(wins, reference_log_prob, beta))
+
+
 def _minimiser_not_normalised(wins, reference_log_prob, beta):
     return reference_log_prob + (np.log(wins[:, 0]) - np.log(wins[0, :])) / beta
 
@@ -118,8 +132,9 @@ def _is_the_optimum(cases: list[tuple], outputs: list[Any]) -> None:
         return
     if far < np.inf:
         known = _sentence(cases, outputs)
-        raise Mistake(known or f"KL(optimum ‖ yours) is up to {far:.2g} nats, and 1e-6 is allowed. If you train: the "
-                      "loss is flat where responses are rare, so train longer, or by larger steps.")  # fmt: skip
+        raise Mistake(known or f"KL(optimum ‖ yours) is up to {far:.2g} nats, and 1e-6 is allowed. If you solve: put "
+                      "your margins β(Δᵢ − Δⱼ) through σ, and compare with wins. If you train: the loss is flat where "
+                      "responses are rare, so train longer, or by larger steps.")  # fmt: skip
     raise Mistake(_sentence(cases, outputs) or "the outputs are no log-probabilities of the responses: their "
                   "exponentials have to sum to 1, one for each response.")  # fmt: skip
 
@@ -145,6 +160,12 @@ EXERCISE = Exercise(
               "a log-ratio says how far π is from π_ref."),
         Wrong(_minimiser_of_win_rates, "A win rate is no reward. Bradley–Terry passes the difference of two rewards "
               "through σ; take that back first."),
+        Wrong(_minimiser_turned_round, "Your policy prefers what loses: wins[i, j] says how often i is preferred over "
+              "j."),
+        Wrong(_minimiser_of_mean_odds, "You average win probabilities first and take the odds then. The difference of "
+              "two rewards is the log of the odds of one couple: take the log first."),
+        Wrong(_minimiser_as_probabilities, "These are the right probabilities, and the task asks for their "
+              "logarithms."),
         Wrong(_minimiser_not_normalised, "Your probabilities do not sum to 1. The logits are right: finish with a "
               "softmax."),
         Wrong(_minimiser_stopped_early, "You took one good step and stopped. The loss is convex in the logits; go on "

@@ -48,6 +48,18 @@ def _ratio_that_overflows(log_chosen, log_rejected, reference_log_chosen, refere
     return np.log(np.exp(log_chosen) / np.exp(log_rejected))
 
 
+def _ratio_of_margins(log_chosen, log_rejected, reference_log_chosen, reference_log_rejected, beta):
+    return beta * ((log_chosen - reference_log_chosen) - (log_rejected - reference_log_rejected))
+
+
+def _ratio_itself(log_chosen, log_rejected, reference_log_chosen, reference_log_rejected, beta):
+    return np.exp(log_chosen - log_rejected)
+
+
+def _ratio_in_powers_of_ten(log_chosen, log_rejected, reference_log_chosen, reference_log_rejected, beta):
+    return (log_chosen - log_rejected) / np.log(10)
+
+
 def _ratio_cases(generator: np.random.Generator) -> list[tuple]:
     def drawn(depth: float, beta: float) -> tuple:
         chosen, *reference = (-generator.exponential(size=50) - 1e-3 for _ in range(3))
@@ -65,6 +77,11 @@ EXERCISE = Exercise(
         Wrong(_ratio_over_the_reference, "You give the log-ratio margin. The reference enters the weight σ(−m), and "
               "both gradients have that."),
         Wrong(_ratio_times_beta, "You have a β too many. Both gradients carry the same factor."),
+        Wrong(_ratio_of_margins, "You give the margin m. It enters through σ(−m) alone, and both gradients have "
+              "that."),
+        Wrong(_ratio_itself, "This is the ratio. Asked for is its logarithm, which stays finite where the ratio does "
+              "not."),
+        Wrong(_ratio_in_powers_of_ten, "Your logarithm is that of base 10. Asked for is the natural one."),
         Wrong(_ratio_of_log_probabilities, "Equal pushes: that is right for ∂ℓ/∂ log π. Here the derivative is by π "
               "itself."),
         Wrong(_ratio_that_overflows, "The formula is right and ends in infinity: exp(−2000) is 0 for a computer. "

@@ -36,6 +36,24 @@ def _nearest_record(margin, value, level):
     return float(value[np.argmin(np.abs(margin - level))]) if (margin >= level).any() else -1.0
 
 
+def _nearest_record_in_any_case(margin, value, level):
+    return float(value[np.argmin(np.abs(margin - level))])
+
+
+def _interpolated_unsorted(margin, value, level):
+    return float(np.interp(level, margin, value)) if (margin >= level).any() else -1.0
+
+
+def _between_the_wrong_two(margin, value, level):
+    after = int(np.argmax(margin >= level))
+    share = (level - margin[after - 1]) / (margin[after] - margin[after - 1])
+    return float(value[after - 1] + share * (value[after] - value[after - 1]))
+
+
+def _not_a_number_for_never(margin, value, level):
+    return at_margin(margin, value, level) if (margin >= level).any() else np.nan
+
+
 def _interpolated_over_all(margin, value, level):
     order = np.argsort(margin)
     return float(np.interp(level, margin[order], value[order])) if (margin >= level).any() else -1.0
@@ -78,6 +96,20 @@ EXERCISE = Exercise(
         Wrong(_at_the_end, "that is the last step, where each loss has another margin."),
         Wrong(_first_record_beyond, "the level lies between two recorded steps; yours jumps to the second of them."),
         Wrong(_nearest_record, "the nearest record is not the moment: go between the two records, in proportion."),
+        Wrong(
+            _nearest_record_in_any_case,
+            "the record that is nearest is not the moment, and a level that is never reached has none.",
+        ),
+        Wrong(
+            _interpolated_unsorted,
+            "np.interp needs a margin that only rises, and yours falls back later. Look at the two records around the "
+            "first crossing.",
+        ),
+        Wrong(
+            _between_the_wrong_two,
+            "np.argmax of nothing but False is 0: where the level is never reached you go on from the last record.",
+        ),
+        Wrong(_not_a_number_for_never, "where the level is never reached the task asks for -1.0, and yours is NaN."),
         Wrong(_interpolated_over_all, "the margin falls back later, and sorting mixes what came before with that."),
         Wrong(_first_record_for_never, "np.argmax of nothing but False is 0; ask whether the level is reached at all."),
     ),

@@ -46,6 +46,14 @@ def _line_without_hinge(u, v, beta):
     return np.stack([two_losses(u, v, beta)[0], 1 - beta * (u - v)])
 
 
+def _rows_exchanged(u, v, beta):
+    return two_losses(u, v, beta)[::-1]
+
+
+def _target_at_half_beta(u, v, beta):
+    return np.stack([(u - v - beta / 2) ** 2, two_losses(u, v, beta)[1]])
+
+
 def _average_of_pairs(u, v, beta):
     return two_losses(u, v, beta).mean(axis=1)
 
@@ -71,6 +79,8 @@ EXERCISE = Exercise(
         Wrong(_hinge_upside_down, "SLiC grows with your margin: a pair in the right order is punished."),
         Wrong(_hinge_of_log_ratio_margin, "SLiC's hinge is at margin 1, and the margin has beta in it."),
         Wrong(_line_without_hinge, "SLiC goes below 0: past the hinge there is nothing left to win."),
+        Wrong(_rows_exchanged, "the two rows are exchanged: IPO comes first."),
+        Wrong(_target_at_half_beta, "IPO's target is half of 1/beta, and not half of beta."),
         Wrong(_average_of_pairs, "one value a pair was asked for, not their mean."),
     ),
     hints=(

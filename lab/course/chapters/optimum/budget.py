@@ -54,6 +54,10 @@ def _beta_inverted(kl, reference_log_prob, reward):
     return 1 / beta_for(kl, reference_log_prob, reward)
 
 
+def _beta_at_the_end(kl, reference_log_prob, reward):
+    return 1e3
+
+
 def _budget_cases(generator: np.random.Generator) -> list[tuple]:
     """Draw a budget that the optimum can spend: half of that of β = 0.2."""
     cases = []
@@ -74,6 +78,8 @@ EXERCISE = Exercise(
         Wrong(_beta_of_the_other_kl, "Your β spends the budget in KL(π_ref ‖ π*). It is KL(π* ‖ π_ref) that the "
               "objective charges."),
         Wrong(_beta_inverted, "You return 1/β."),
+        Wrong(_beta_at_the_end, "Your search runs to the upper end, 1000, in each case: it moves the wrong end of its "
+              "interval. A larger β spends less."),
     ),
     hints=(
         "KL(π* ‖ π_ref) falls when β grows, without exception. What do you do with one equation of that kind?",

@@ -50,6 +50,16 @@ def _gap_with_negative_sign(log_prob, reference_log_prob, reward, beta):
     return -gap(log_prob, reference_log_prob, reward, beta)
 
 
+def _gap_of_the_log_partition(log_prob, reference_log_prob, reward, beta):
+    score = reference_log_prob + reward / beta
+    objective = np.exp(log_prob) @ (reward - beta * (log_prob - reference_log_prob))
+    return float(np.logaddexp.reduce(score) - objective)
+
+
+def _gap_to_the_best_reward(log_prob, reference_log_prob, reward, beta):
+    return float(reward.max() - np.exp(log_prob) @ (reward - beta * (log_prob - reference_log_prob)))
+
+
 def _gap_cases(generator: np.random.Generator) -> list[tuple]:
     """Draw a policy of its own in each world."""
     drawn = [(drawn_world(generator, responses)[0], *drawn_world(generator, responses)) for responses in range(2, 12)]
@@ -69,6 +79,9 @@ EXERCISE = Exercise(
         Wrong(_gap_in_reward, "You compare rewards alone. The objective also charges β KL, for both policies."),
         Wrong(_gap_with_negative_sign, "The sign is the wrong way round: no policy has more than the largest "
               "objective, so that the gap is never below 0."),
+        Wrong(_gap_of_the_log_partition, "You subtract J(π) from log Z. The largest objective is β log Z."),
+        Wrong(_gap_to_the_best_reward, "You subtract J(π) from the largest reward. Giving that response alone costs "
+              "β KL: no policy reaches it. What is max J?"),
     ),
     hints=(
         "You can compute max J − J(π) as it stands, or use the third line of the derivation.",

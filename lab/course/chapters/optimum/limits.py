@@ -34,6 +34,15 @@ def _limits_swapped(reference_prob, reward):
     return hot, cold
 
 
+def _limits_of_the_possible(reference_prob, reward):
+    possible = reward[reference_prob > 0]
+    return float(possible.max()), float(possible.mean())
+
+
+def _limits_most_likely(reference_prob, reward):
+    return float(reward[reference_prob > 0].max()), float(reward[reference_prob.argmax()])
+
+
 def _limit_cases(generator: np.random.Generator) -> list[tuple]:
     """Draw references without the best response, which has the largest reward by far."""
     cases = []
@@ -53,6 +62,10 @@ EXERCISE = Exercise(
               "reference. What would its KL be, and can any β above 0 pay for that?"),
         Wrong(_limits_even, "Your limit for β → ∞ treats all responses alike. When KL is all that counts, which "
               "policy is the best?"),
+        Wrong(_limits_of_the_possible, "Your limit for β → ∞ gives all possible responses the same weight. When KL "
+              "is all that counts, which policy is the best?"),
+        Wrong(_limits_most_likely, "Your limit for β → ∞ looks at the reference's likeliest response. The optimum "
+              "becomes the reference, and that gives the others too."),
         Wrong(_limits_swapped, "The two limits are exchanged: a small β makes leaving the reference cheap."),
     ),
     hints=(

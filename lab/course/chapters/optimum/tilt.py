@@ -44,6 +44,17 @@ def _tilt_overflowing(reference_log_prob, reward, beta):
         return np.log(weight / weight.sum())
 
 
+def _tilt_underflowing(reference_log_prob, reward, beta):
+    weight = np.exp(reference_log_prob) * np.exp((reward - reward.max()) / beta)
+    with np.errstate(all="ignore"):
+        return np.log(weight / weight.sum())
+
+
+def _tilt_by_the_mean(reference_log_prob, reward, beta):
+    score = reference_log_prob + reward / beta
+    return score - np.logaddexp.reduce(score) + np.log(len(score))
+
+
 def _tilt_as_probabilities(reference_log_prob, reward, beta):
     return np.exp(tilt(reference_log_prob, reward, beta))
 
@@ -66,11 +77,15 @@ EXERCISE = Exercise(
         Wrong(_tilt_unnormalised, "Your probabilities do not sum to 1. What is left to subtract from every response?"),
         Wrong(_tilt_overflowing, "With rewards in the thousands exp overflows and your answer is no number any "
               "more. Stay with logarithms to the end."),
+        Wrong(_tilt_underflowing, "Taking the largest reward off first stops the overflow. The small probabilities "
+              "still become 0, and their logarithm −∞. Stay with logarithms to the end."),
+        Wrong(_tilt_by_the_mean, "Your probabilities sum to the number of responses: Z is a sum, and no mean."),
         Wrong(_tilt_as_probabilities, "These are the right probabilities, and the task asks for their logarithms."),
     ),
     hints=(
         "Take the logarithm of π*(y) = π_ref(y) exp(r(y)/β) / Z before you write any code.",
-        "Z is one number: log Z = log Σ exp(score). Subtracting it from every score makes the sum 1.",
+        "Call log π_ref(y) + r(y)/β the score of y. Then log Z = log Σ exp(score) is one number. Subtracting it from "
+        "every score makes the sum 1.",
         "np.logaddexp.reduce(score) is log Σ exp(score) without overflow.",
     ),
 )  # fmt: skip

@@ -70,6 +70,45 @@ def _couples_alike(reward, wins, edges):
     return float(sum(off) / seen.sum())
 
 
+def _rates_unweighted(reward, wins, edges):
+    prediction = 1 / (1 + np.exp(reward[None, :] - reward[:, None]))
+    comparisons = wins + wins.T
+    seen = comparisons > 0
+    place = np.where(seen, np.digitize(prediction, edges[1:-1]), -1)
+    total = 0.0
+    for each in set(place[seen].tolist()):
+        here = place == each
+        total += comparisons[here].sum() * abs(prediction[here].mean() - (wins[here] / comparisons[here]).mean())
+    return float(total / comparisons.sum())
+
+
+def _counted_twice(reward, wins, edges):
+    return 2 * calibration_error(reward, wins, edges)
+
+
+def _one_order(reward, wins, edges):
+    above = np.triu(np.ones_like(wins), 1)
+    prediction = 1 / (1 + np.exp(reward[None, :] - reward[:, None]))
+    comparisons = (wins + wins.T) * above
+    place = np.digitize(prediction, edges[1:-1])
+    off = comparisons * prediction - wins * above
+    return float(sum(abs(off[place == each].sum()) for each in range(len(edges) - 1)) / comparisons.sum())
+
+
+def _empty_bins(reward, wins, edges):
+    prediction = 1 / (1 + np.exp(reward[None, :] - reward[:, None]))
+    comparisons = wins + wins.T
+    place = np.digitize(prediction, edges[1:-1])
+    total = 0.0
+    with np.errstate(all="ignore"):
+        for each in range(len(edges) - 1):
+            here = place == each
+            count = comparisons[here].sum()
+            predicted, counted = (comparisons * prediction)[here].sum() / count, wins[here].sum() / count
+            total += count * abs(predicted - counted)
+    return float(total / comparisons.sum())
+
+
 def _cases(generator: np.random.Generator) -> list[tuple]:
     """Draw rewards that are not those of the comparisons, and couples that are compared unequally often."""
     edges = np.linspace(0, 1, 6)
@@ -109,6 +148,18 @@ EXERCISE = Exercise(
             _couples_alike,
             "Your means give each couple the same weight, however often it was compared. Weigh it by its comparisons.",
         ),
+        Wrong(
+            _rates_unweighted,
+            "Inside a bin you take plain means over couples. Both rates are means over the bin's comparisons: a couple "
+            "that was compared more often weighs more.",
+        ),
+        Wrong(
+            _counted_twice,
+            "You are off by a factor 2. In both orders each comparison counts twice: in the bins, and in the number "
+            "that you divide by.",
+        ),
+        Wrong(_one_order, "You take each couple in one order only. Both orders belong in the bins."),
+        Wrong(_empty_bins, "A bin in which no couple was compared gives 0/0. Leave it out: it has no comparisons."),
     ),
     hints=(
         "wins + wins.T counts the comparisons of each couple; i won wins[i, j] of them. Diagonals are 0 in both.",

@@ -40,6 +40,10 @@ def _all_compared(wins):
     return bool(((wins + wins.T + np.eye(len(wins))) > 0).all())
 
 
+def _always(wins):
+    return True
+
+
 def _cases(generator: np.random.Generator) -> list[tuple]:
     """Give cycles, chains, islands, and a group that never loses to another."""
     cycle = np.roll(np.eye(3), 1, axis=1)
@@ -94,6 +98,11 @@ EXERCISE = Exercise(
             _all_compared,
             "You ask that each couple was compared. A path of comparisons may do, and labels that always go one way "
             "spoil it.",
+        ),
+        Wrong(
+            _always,
+            "You say yes to every table, even to one comparison with one label. Numbers at the end of a training are "
+            "always finite: the question is whether they would go on growing.",
         ),
     ),
     hints=(

@@ -47,7 +47,7 @@ def _stopping_early(wins, lr, steps):
 
 def _climbing(wins, lr, steps):
     reward = np.zeros(len(wins))
-    for _ in range(min(steps, 100)):
+    for _ in range(steps):
         reward = reward + lr * bt_loss(reward, wins)[1]
     return reward
 
@@ -58,6 +58,15 @@ def _of_the_sum(wins, lr, steps):
 
 def _one_step_less(wins, lr, steps):
     return fit(wins, lr, steps - 1)
+
+
+def _one_step_more(wins, lr, steps):
+    return fit(wins, lr, steps + 1)
+
+
+def _first_at_zero(wins, lr, steps):
+    reward = fit(wins, lr, steps)
+    return reward - reward[0]
 
 
 def _cases(generator: np.random.Generator) -> list[tuple]:
@@ -85,6 +94,12 @@ EXERCISE = Exercise(
         Wrong(_climbing, "Your rewards go uphill: the winners end below the losers. Subtract the gradient."),
         Wrong(_of_the_sum, "Your steps are those of the summed loss, larger the more comparisons there are."),
         Wrong(_one_step_less, "You are one step short."),
+        Wrong(_one_step_more, "You take one step too many."),
+        Wrong(
+            _first_at_zero,
+            "Your differences are right, and shifted so that one reward is 0. Begin with all rewards at 0 and only "
+            "step: nothing else moves them.",
+        ),
     ),
     hints=(
         "You have the gradient from exercise 2.1; reference('2.1') gives it too.",

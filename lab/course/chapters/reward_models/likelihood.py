@@ -63,6 +63,21 @@ def _overflowing(reward, wins):
         return float(-(share * np.log(chance)).sum()), push.sum(0) - push.sum(1)
 
 
+def _gradient_summed(reward, wins):
+    loss, gradient = bt_loss(reward, wins)
+    return loss, gradient * wins.sum()
+
+
+def _mean_over_the_table(reward, wins):
+    loss, gradient = _summed(reward, wins)
+    return loss / wins.size, gradient / wins.size
+
+
+def _mean_over_couples(reward, wins):
+    loss, gradient = _summed(reward, wins)
+    return loss / float((wins > 0).sum()), gradient / (wins > 0).sum()
+
+
 def _cases(generator: np.random.Generator) -> list[tuple]:
     """Draw ordinary comparisons, and rewards that lie thousands apart."""
     ordinary = [(generator.normal(size=size), drawn_wins(generator, size, 5 * size)) for size in range(2, 9)]
@@ -84,6 +99,18 @@ EXERCISE = Exercise(
             "Your gradient has the wrong sign. A small step against the gradient has to lower the loss: try it.",
         ),
         Wrong(_summed, "Your numbers grow with the number of comparisons. The task asks for a mean."),
+        Wrong(
+            _gradient_summed,
+            "Your loss is a mean and your gradient that of the sum: divide it by the number of comparisons too.",
+        ),
+        Wrong(
+            _mean_over_the_table,
+            "You divide by the number of entries of the table. The mean is over comparisons: wins.sum() of them.",
+        ),
+        Wrong(
+            _mean_over_couples,
+            "You divide by the number of entries above 0. A couple that was compared four times counts four times.",
+        ),
         Wrong(
             _wrong_side,
             "Your push is large where the reward orders the pair rightly. On which side of 0 is σ to be near 1?",

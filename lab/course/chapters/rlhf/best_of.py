@@ -53,6 +53,11 @@ def _in_the_given_order(reference_prob, reward, n):
     return upto**n - np.append(0.0, upto[:-1]) ** n
 
 
+def _in_the_order_of_the_rewards(reference_prob, reward, n):
+    upto = np.cumsum(reference_prob[np.argsort(reward)])
+    return upto**n - np.append(0.0, upto[:-1]) ** n
+
+
 def _cases(generator: np.random.Generator) -> list[tuple]:
     """Draw references and rewards."""
     return [
@@ -81,6 +86,10 @@ EXERCISE = Exercise(
         Wrong(_always_the_best, "The best response of all can be picked only when it is among the n."),
         Wrong(_worst_of_n, "Your order is the wrong way round: this picks the worst of n."),
         Wrong(_in_the_given_order, "You add probabilities up in the order given. Sort by reward first."),
+        Wrong(
+            _in_the_order_of_the_rewards,
+            "Your numbers are right and stand in the order of the rewards. Put each back where its response stands.",
+        ),
     ),
     hints=(
         "Ask first: what is the chance that all n draws are no better than y?",

@@ -47,6 +47,16 @@ def _clipped_value(log_ratio, advantage, clip):
     return np.minimum(ratio * advantage, np.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 
+def _clipped_ratio(log_ratio, advantage, clip):
+    return np.clip(np.exp(log_ratio), 1 - clip, 1 + clip) * advantage
+
+
+def _logarithm_for_the_ratio(log_ratio, advantage, clip):
+    over = (advantage > 0) & (log_ratio > 1 + clip)
+    under = (advantage < 0) & (log_ratio < 1 - clip)
+    return np.where(over | under, 0.0, log_ratio * advantage)
+
+
 def _without_ratio(log_ratio, advantage, clip):
     return np.where(clipped_push(log_ratio, advantage, clip) == 0, 0.0, advantage)
 
@@ -87,6 +97,11 @@ EXERCISE = Exercise(
             "That is the objective itself. The task asks for its derivative with respect to log π; where the minimum "
             "takes the clipped term, that term does not change any more.",
         ),
+        Wrong(
+            _clipped_ratio,
+            "You pull with the clipped w. Where w is clipped the term is constant in π: its derivative is 0.",
+        ),
+        Wrong(_logarithm_for_the_ratio, "You put log w where w belongs: w = exp(log_ratio)."),
         Wrong(_without_ratio, "The factor w is missing: dw/d log π = w."),
         Wrong(_upper_end_only, "You handle A > 0 alone. With A < 0 it is the lower end that stops the pull."),
     ),

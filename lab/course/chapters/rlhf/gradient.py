@@ -47,6 +47,11 @@ def _of_log_probs(logits, reference_log_prob, reward, beta):
     return score - np.exp(log_prob) @ score
 
 
+def _less_the_plain_mean(logits, reference_log_prob, reward, beta):
+    pull = _without_mean(logits, reference_log_prob, reward, beta)
+    return pull - pull.mean()
+
+
 def _of_the_other_kl(logits, reference_log_prob, reward, beta):
     prob = np.exp(logits - np.logaddexp.reduce(logits))
     return prob * (reward - prob @ reward) + beta * (np.exp(reference_log_prob) - prob)
@@ -87,6 +92,11 @@ EXERCISE = Exercise(
             _of_log_probs,
             "The factor of the softmax is missing: how much does log π(y) of a response change the *mean* over π, if "
             "that response is hardly ever given?",
+        ),
+        Wrong(
+            _less_the_plain_mean,
+            "You make the gradient sum to 0 by the same number for all. Take the mean score under π off each score, "
+            "before π multiplies it.",
         ),
         Wrong(_of_the_other_kl, "Your second term belongs to KL(π_ref ‖ π). The objective has KL(π ‖ π_ref)."),
         Wrong(_kl_added, "You add β KL. It is a price: J = E r − β KL."),

@@ -6,6 +6,7 @@ import lab
 from lab.course.chapters.scenarios.goals import CAUSE
 from lab.course.chapters.scenarios.intervals import interval
 from lab.course.exercise import Exercise, Mistake, Wrong
+from lab.course.rerunning import unreadable
 
 FRESH = "seeds=12 seed=24 keep=none"  # seeds that the notebook does not use
 MOST_STEPS = 100
@@ -57,7 +58,9 @@ def _flips(cases: list[tuple], outputs: list) -> None:
     try:
         experiment = lab.Experiment.parse(str(outputs[0]))
     except ValueError as problem:
-        raise Mistake(f"{outputs[0]!r} is no line: {problem}") from None
+        raise Mistake(f"{outputs[0]!r} is no line: {unreadable(problem)}") from None
+    if axes := set(experiment.axes) - {"scenario"}:
+        raise Mistake(f"the line has several values of {', '.join(sorted(axes))}; give one of each.")
     optimizer, lr, steps = (experiment.value(name) for name in ("optimizer", "lr", "steps"))
     start = f"mlp s1,s3 dpo beta=0.1 {optimizer} lr={lr} steps={steps} every={steps}"
     own = f"seeds={experiment.value('seeds')} seed={experiment.value('seed')} keep=none"

@@ -47,6 +47,15 @@ def _of_the_mean(values, seed):
     return np.stack([values.mean(axis=1), low, high])
 
 
+def _ends_of_the_mean(values, seed):
+    return np.stack([np.median(values, axis=1), *_of_the_mean(values, seed)[1:]])
+
+
+def _without_replacement(values, seed):
+    drawn = np.random.default_rng(seed).permutation(values.shape[1])
+    return np.stack([np.median(values[:, drawn], axis=1)] * 3)
+
+
 def _sample_cases(rng: np.random.Generator) -> list[tuple]:
     """Draw samples whose true median is 0: exponential ones, which are skewed as probabilities near 1 are."""
     return [(rng.exponential(size=(240, 24)) - np.log(2), 7), (np.log(2) - rng.exponential(size=(240, 24)), 8)]
@@ -54,6 +63,8 @@ def _sample_cases(rng: np.random.Generator) -> list[tuple]:
 
 SPREAD_SAYS = "that is where single seeds lie, not where their median lies: draw samples anew and take their medians."
 NARROW_SAYS = "one standard error is no 95 % interval."
+POINT_SAYS = "both ends are one number: draw with replacement, or each draw is the sample again."
+OF_MEAN_SAYS = "the ends are those of the mean: take the median of each draw."
 AXIS_SAYS = "the median is to be taken over the n values of each sample, the second axis."
 MEAN_SAYS = "the first row has to be the median of each sample, not its mean."
 
@@ -70,6 +81,11 @@ def _cover(cases: list[tuple], outputs: list) -> None:
         told = f"of {len(values)} intervals {covered:.0%} hold the true median, instead of about 95 %: "
         if covered > COVERED[1] or width > WIDTH[1]:
             raise Mistake(told + SPREAD_SAYS)
+        if width < 1e-9:
+            raise Mistake(told + POINT_SAYS)
+        middle, mean = (found[1] + found[2]) / 2, values.mean(axis=1)
+        if np.abs(middle - mean).mean() < np.abs(found[0] - mean).mean() / 4:
+            raise Mistake(told + OF_MEAN_SAYS)
         if covered < COVERED[0] or width < WIDTH[0]:
             raise Mistake(told + NARROW_SAYS)
 
@@ -88,6 +104,8 @@ EXERCISE = Exercise(
         Wrong(_one_standard_error, NARROW_SAYS),
         Wrong(_along_the_samples, AXIS_SAYS),
         Wrong(_of_the_mean, MEAN_SAYS),
+        Wrong(_ends_of_the_mean, OF_MEAN_SAYS),
+        Wrong(_without_replacement, POINT_SAYS),
     ),
     hints=(
         "A bootstrap asks how the median would differ if other seeds had been drawn, using the seeds at hand.",

@@ -50,6 +50,20 @@ def _unseen_from_minimum(prob, chosen, rejected):
     return found
 
 
+def _every_chosen_of_every_prompt(prob, chosen, rejected):
+    up, down = (prob[:, :, :, each].mean((2, 3)) for each in (chosen, rejected))
+    unseen = 1 - up - down
+    return np.stack([up[:, -1], up[:, -1] - up[:, 0], up.max(1) - up[:, -1], unseen[:, -1] - unseen[:, 0]])
+
+
+def _loss_below_zero(prob, chosen, rejected):
+    return suffering(prob, chosen, rejected) * np.array([1, 1, -1, 1])[:, None]
+
+
+def _seeds_first(prob, chosen, rejected):
+    return suffering(prob, chosen, rejected).T
+
+
 def _over_seeds_too(prob, chosen, rejected):
     return suffering(prob, chosen, rejected).mean(1)
 
@@ -84,6 +98,13 @@ EXERCISE = Exercise(
             "the last row is the unseen mass gained since the first step, not since its minimum.",
         ),
         Wrong(_over_seeds_too, "keep the seeds: without one number a seed there is no interval later."),
+        Wrong(
+            _every_chosen_of_every_prompt,
+            "prob[:, :, :, chosen] takes every prompt's chosen response in every prompt. Index prompt and response "
+            "together.",
+        ),
+        Wrong(_loss_below_zero, "what is lost is the peak less the end, above 0."),
+        Wrong(_seeds_first, "your array is [seed, 4]; asked for is [4, seed]."),
     ),
     hints=(
         "prob[:, :, prompts, chosen] with prompts = np.arange(...) picks one response of each prompt.",

@@ -50,6 +50,15 @@ def _unscaled_mass(chosen, rejected):
     )
 
 
+def _rise_since_the_start(chosen, rejected):
+    margin, most = unseen_peak(chosen, rejected)
+    return margin, most - (1 - chosen - rejected)
+
+
+def _mass_at_the_start(chosen, rejected):
+    return unseen_peak(chosen, rejected)[0], 1 - chosen - rejected
+
+
 def _start_cases(rng: np.random.Generator) -> list[tuple]:
     drawn = [tuple(float(share) for share in rng.dirichlet((1, 1, 2))[:2]) for _ in range(6)]
     return [(0.45, 0.45), (0.02, 0.45), (0.45, 0.02), (0.02, 0.02), *drawn]
@@ -77,6 +86,10 @@ EXERCISE = Exercise(
         ),
         Wrong(_ratio_upside_down, "the ratio is upside down: which of the two has to be the larger for a rise?"),
         Wrong(_unscaled_mass, "the three masses are in that proportion; they still have to be divided by their sum."),
+        Wrong(_rise_since_the_start, "your second number is the rise; asked for is the mass at the peak itself."),
+        Wrong(
+            _mass_at_the_start, "your second number is the unseen mass at the start; put your D into the proportion."
+        ),
     ),
     hints=(
         "The unseen logits do not move. The unseen share is largest where the other two together weigh least.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.course.chapters.three_properties.goals import SHARING
 from lab.course.exercise import Exercise, Mistake, Wrong
-from lab.course.rerunning import rerun
+from lab.course.rerunning import rerun, unreadable
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -92,7 +92,7 @@ def _parsed(line: Any) -> Experiment:
     try:
         experiment = Experiment.parse(line)
     except ValueError as problem:
-        raise Mistake(f"the line {line!r} cannot be read: {problem}") from None
+        raise Mistake(f"the line {line!r} cannot be read: {unreadable(problem)}") from None
     if experiment.axes:
         raise Mistake(f"the line {line!r} has several values of {', '.join(experiment.axes)}; give one.")
     return experiment

@@ -72,6 +72,30 @@ def _margin_for_a_drop(log_chosen, log_rejected, unseen, loss):
     return {**found, "drop": bool(margin > 10)}
 
 
+def _fall_in_nats(log_chosen, log_rejected, unseen, loss):
+    found = three_properties(log_chosen, log_rejected, unseen, loss)
+    peak = np.argmax(log_chosen)
+    return {**found, "degradation": bool(log_chosen[peak] - log_chosen[-1] > 0.01 and loss[-1] < loss[peak])}
+
+
+def _drop_with_any_change(log_chosen, log_rejected, unseen, loss):
+    found = three_properties(log_chosen, log_rejected, unseen, loss)
+    fall = log_rejected[0] - log_rejected[-1]
+    return {**found, "drop": bool(fall - abs(log_chosen[-1] - log_chosen[0]) > 10)}
+
+
+def _drop_deepened_by_a_fall(log_chosen, log_rejected, unseen, loss):
+    found = three_properties(log_chosen, log_rejected, unseen, loss)
+    fall = log_rejected[0] - log_rejected[-1]
+    return {**found, "drop": bool(fall - (log_chosen[-1] - log_chosen[0]) > 10)}
+
+
+def _drop_in_probability(log_chosen, log_rejected, unseen, loss):
+    found = three_properties(log_chosen, log_rejected, unseen, loss)
+    fall, rise = np.exp(log_rejected[0]) - np.exp(log_rejected[-1]), np.exp(log_chosen[-1]) - np.exp(log_chosen[0])
+    return {**found, "drop": bool(fall > max(rise, 0.0))}
+
+
 def _trajectories(generator: np.random.Generator) -> list[tuple]:
     """Plant runs, each with shape and loss of its own: all three, none, one each, and those that fool a quick rule."""
     time = np.linspace(0.0, 1.0, 60)
@@ -98,6 +122,8 @@ def _trajectories(generator: np.random.Generator) -> list[tuple]:
         run((0.5, 0.6, 0.3), (0, -9.7), (0.2, 0.1, 0.12)),  # the margin passes 10 nats? no: neither does the drop
         run((0.05, 0.3, 0.01), (0, -9.5), (0.3, 0.2, 0.31)),  # a fall of the chosen response is no rise of the other
         run((0.01, 0.2, 0.5), (0, -9.0), (0.5, 0.4, 0.3)),  # a margin of 13 nats, a drop of 5
+        run((0.01, 0.03, 0.022), (0, -8.0), (0.5, 0.45, 0.4)),  # a fall of 0.3 nats, and of 0.008 in probability
+        run((0.3, 0.1, 0.01), (0, -12), (0.2, 0.3, 0.5)),  # the chosen response falls by 3.4 nats: no rise to subtract
     ]
 
 
@@ -116,6 +142,14 @@ EXERCISE = Exercise(
         Wrong(_deepest_dip, "You report a dip that heals before the end. Compare the peak with the last state."),
         Wrong(_margin_for_a_drop, "You measure the margin, in which a rise of the chosen response and a fall of the "
               "rejected one add up. In the drop the rise is subtracted."),
+        Wrong(_fall_in_nats, "You measure the fall of the chosen response in nats. The definition is about π⁺: a fall "
+              "from 0.03 to 0.022 is 0.3 nats and below 0.01."),
+        Wrong(_drop_with_any_change, "You subtract the size of the chosen response's change. Where it falls there is "
+              "no rise to subtract."),
+        Wrong(_drop_deepened_by_a_fall, "Where the chosen response ends below its start, its fall adds to your drop. "
+              "The definition counts it as no rise: 0."),
+        Wrong(_drop_in_probability, "You compare probabilities. The drop is in nats: a response at 0.45 cannot lose "
+              "more than 0.45, and can lose 70 nats."),
     ),
     hints=(
         "np.argmax and np.argmin give the step of the first peak and of the first minimum.",

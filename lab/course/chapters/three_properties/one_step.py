@@ -58,6 +58,19 @@ def _change_over_all_prompts(log_prob, kernel, logit_gradient, lr):
     return logit_change - (np.exp(log_prob) * logit_change).sum()
 
 
+def _change_at_rate_one(log_prob, kernel, logit_gradient, lr):
+    return predicted_change(log_prob, kernel, logit_gradient, 1.0)
+
+
+def _change_by_a_whole_step(log_prob, kernel, logit_gradient, lr):
+    moved = log_prob + _change_of_the_logits(log_prob, kernel, logit_gradient, lr)
+    return moved - np.logaddexp.reduce(moved, axis=1, keepdims=True) - log_prob
+
+
+def _change_of_the_probability(log_prob, kernel, logit_gradient, lr):
+    return np.exp(log_prob) * predicted_change(log_prob, kernel, logit_gradient, lr)
+
+
 def _change_cases(generator: np.random.Generator) -> list[tuple]:
     def drawn(prompts: int, responses: int, lr: float) -> tuple:
         logits = 2 * generator.normal(size=(prompts, responses))
@@ -84,6 +97,10 @@ EXERCISE = Exercise(
               "response by its probability."),
         Wrong(_change_over_all_prompts, "You subtract one number from everything. Each prompt has a softmax of its "
               "own."),
+        Wrong(_change_at_rate_one, "Your change does not know the learning rate."),
+        Wrong(_change_by_a_whole_step, "You put the moved logits through a softmax again. To first order, as asked, "
+              "the log of the sum moves by the mean of Δz under π."),
+        Wrong(_change_of_the_probability, "These are the changes of π. Those of log π were asked for."),
     ),
     hints=(
         "Go in two steps: first how the logits change, then what that does to the log-probabilities.",

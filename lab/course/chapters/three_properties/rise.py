@@ -43,6 +43,18 @@ def _slope_of_the_probability(log_prob, chosen, rejected):
     return np.exp(log_prob[:, chosen]) * chosen_slope(log_prob, chosen, rejected)
 
 
+def _slope_of_the_margin(log_prob, chosen, rejected):
+    return np.full(len(log_prob), 2.0)
+
+
+def _slope_downhill(log_prob, chosen, rejected):
+    return -chosen_slope(log_prob, chosen, rejected)
+
+
+def _slope_of_the_rejected(log_prob, chosen, rejected):
+    return chosen_slope(log_prob, chosen, rejected) - 2
+
+
 def _slope_cases(generator: np.random.Generator) -> list[tuple]:
     return [drawn_states(generator, 10_000, 4), drawn_states(generator, 20, 10), drawn_states(generator, 20, 2)]
 
@@ -58,6 +70,10 @@ EXERCISE = Exercise(
         Wrong(_slope_with_the_rejected_against, "With the rejected response near 1 your slope is near 0 or negative. "
               "Taking mass from it helps the others: check the sign of its part."),
         Wrong(_slope_of_the_probability, "This is the slope of π⁺. The slope of log π⁺ was asked for."),
+        Wrong(_slope_of_the_margin, "This is the slope of log π⁺ − log π⁻, in which the softmax's sum cancels. In log "
+              "π⁺ alone it does not."),
+        Wrong(_slope_downhill, "The sign is the wrong way round: δ above 0 raises the chosen logit."),
+        Wrong(_slope_of_the_rejected, "This is the slope of log π⁻. That of log π⁺ was asked for."),
     ),
     hints=(
         "log π⁺ = logit⁺ − log Σ exp(logit). Differentiate both parts by δ.",
