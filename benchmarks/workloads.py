@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import lab
+from benchmarks.browser import slider_to_picture
 
 ROOT = Path(__file__).resolve().parent.parent
 SLIDES = [f"{0.05 * 1.02**number:.6g}" for number in range(200)]  # values of a slider, each drawn once
@@ -98,6 +99,10 @@ WORKLOADS = (
     Workload("slider_mlp_24", "a slider moves in the explorer: MLP, 24 seeds", 1.5, _slider(f"{NETWORK} seeds=24")),
     Workload("cursor", "the cursor moves in the explorer: MLP, 24 seeds", 0.150,
              _slider(f"{NETWORK} seeds=24", "cursor", [str(10 * number) for number in range(51)])),
+    Workload("browser_table", "from a key on a slider to the picture in JupyterLab: table, 24 seeds", 0.400,
+             slider_to_picture(f"{TABLE} seeds=24"), long=True),
+    Workload("browser_mlp_24", "from a key on a slider to the picture in JupyterLab: MLP, 24 seeds", 2.0,
+             slider_to_picture(f"{NETWORK} seeds=24"), long=True),
     Workload("figures_quick", "python -m figures --quick, empty cache", 400.0,
              _process("-m", "figures", "--quick", "--force", "--out", "{tmp}/out", fresh_cache=True), long=True),
     Workload("figures", "python -m figures, empty cache", 1200.0,

@@ -8,10 +8,7 @@ import shutil
 import nbformat
 import pytest
 
-from tests.browser.jupyter import MISSING, PATIENCE, ROOT, Lab, a_browser, a_server
-
-# Without it JupyterLab asks which kernel to take.
-KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+from tests.browser.jupyter import KERNEL, MISSING, PATIENCE, ROOT, Lab, a_browser, a_server
 
 
 def pytest_collection_modifyitems(items):

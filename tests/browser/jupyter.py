@@ -26,6 +26,8 @@ MISSING = (
 )
 # No name is looked up but this machine's: whoever asks for another fails, and is seen.
 ARGUMENTS = ("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-dev-shm-usage")
+# Without it JupyterLab asks which kernel to take.
+KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}  # a toast would cover a corner
 
 

@@ -7,8 +7,7 @@ import re
 import nbformat
 import pytest
 
-from tests.browser.conftest import KERNEL
-from tests.browser.jupyter import ROOT
+from tests.browser.jupyter import KERNEL, ROOT
 
 TWIN = 'lab.show(*lab.explorer.twin("tabular s2 dpo beta=0.1 sgd lr=1 steps=50 seeds=4"))'
 CALL = 'lab.explore("tabular s2 dpo beta=0.1 sgd lr=1 steps=50 seeds=4")'
