@@ -12,6 +12,7 @@ from lab.claims import (
     flex,
     frontier,
     gradients,
+    labels,
     mitigations,
     objectives,
     phases_beta,
@@ -22,6 +23,8 @@ from lab.claims import (
     scenarios,
     scoreboard,
     sft,
+    stages,
+    terms,
     three_properties,
     tuning,
     untested,
@@ -54,6 +57,9 @@ CLAIMS: dict[str, Claim] = {
         frontier,
         win_rates,
         winners,
+        terms,
+        stages,
+        labels,
     )
     for claim in module.CLAIMS
 }
