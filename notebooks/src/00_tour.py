@@ -29,6 +29,9 @@ from lab.course import stamp
 line = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 
 # %% [markdown]
+# Such a line says all of an experiment, from left to right: a network (`mlp`), pairs whose two responses both start likely (`s1`), the
+# loss, β, the optimiser and its learning rate, 500 steps, 24 seeds. `python -m lab lines` explains every word that there is.
+#
 # The explorer asks you the same, and shows the run once you have answered. Then change whatever you like: drag β, move the cursor over
 # the steps, pin a run and compare. What it shows is always one line that you can copy.
 

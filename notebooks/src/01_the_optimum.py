@@ -31,8 +31,10 @@ from lab.course.drawings import optimum as drawings
 # | π_ref(y) | the reference policy: where training starts | `pi_ref` |
 # | π(y) | any policy | `pi` |
 # | r(y) | the true reward of a response | `reward` |
+# | E r | the expected reward of a policy, Σ π(y) r(y) | `expected_reward` |
 # | β > 0 | the price of leaving the reference | `beta` |
 # | KL(π ‖ π_ref) | Σ π(y) log(π(y)/π_ref(y)), in nats | `kl` |
+# | J(π) | the objective, E r − β KL(π ‖ π_ref) | `J` |
 
 # %%
 pi_ref = np.array([0.50, 0.25, 0.15, 0.08, 0.02])
@@ -85,6 +87,10 @@ print(f"the square of the first factor: {odds[1.0] ** 2:.3f}")
 # out of 10. By the model of notebook 02 that is a reward difference of log(8/2). So the optimum multiplies the odds of chosen against
 # rejected by exp(log 4/β).
 #
+# The line below says it in words that you will meet again: a table with a logit for each response (`tabular`), pairs whose chosen
+# response starts unlikely (`s2`), a loss for a judge who is wrong 2 times out of 10 (`cdpo smoothing=0.2`), β, plain gradient descent
+# (`sgd`) with its learning rate, 100 steps, one seed.
+#
 # First as a picture, then to play with. Change β and see where training ends. Change the learning rate and see when it is there.
 
 # %%
@@ -93,6 +99,9 @@ lab.show(*lab.explorer.twin(line, step=5))
 
 # %%
 lab.explore("tabular s2 cdpo smoothing=0.2 beta=0.5 sgd lr=5 steps=100 seeds=1")
+
+# %% [markdown]
+# By what were the odds of chosen against rejected multiplied when training has ended? A comma in a line asks for both β at once.
 
 # %%
 line = "tabular s2 cdpo smoothing=0.2 beta=0.5,1 sgd lr=20 steps=300 seeds=1 keep=none"
@@ -243,7 +252,7 @@ for beta in (2.0, 1.0, 0.5, 0.2):
 
 # %% [markdown]
 # **The slope of the frontier is β.** At the optimum the last nat of KL buys β of reward: exactly its price. A policy that gets more for a nat
-# has gone too short a way, one that gets less has gone too far. Derive it:
+# has gone too short a way, one that gets less has gone too far. To prove it, find how fast each of the two moves with β, and divide:
 
 # %% exercise 1.4
 
@@ -271,8 +280,8 @@ for budget in (0.1, 0.5, 1.0, 2.0):
 # ## What this says about a real run
 #
 # **β is not a learning rate.** It is a word of the objective and decides *where* training ends. The learning rate decides *when*
-# it is there. The next cells climb J with its exact gradient, in 4 prompts with 10 responses each, with rewards and references drawn anew for
-# each seed, at two β and two learning rates.
+# it is there. The next cells climb J with its exact gradient (`pg`), in 4 prompts with 10 responses each, with rewards and references drawn
+# anew for each seed, at two β and two learning rates.
 
 # %%
 line = "tabular open pg beta=0.2,1 sgd lr=1,5 steps=1500 seeds=20 every=15 keep=none truth=normal"

@@ -305,7 +305,8 @@ print("in log-probabilities: 1, always")
 #
 # ## Where is the minimum?
 #
-# One pair with one label has no minimum: m + eᵐ grows as 1 + 2β²t without end (the circles in the first picture). So
+# One pair with one label has no minimum: m + eᵐ = 1 + 2β²t grows without end. (That is line 5 of notebook 02, slowed
+# by β twice, as both the margin and the push carry it; the circles in the first picture are this formula.) So
 # suppose the data of the theory: every couple of responses is compared, by many people, and the labels follow
 # Bradley–Terry with the true reward.
 #
@@ -351,7 +352,7 @@ for words, what in (
     print(f"{what:37} {middle:9.1e}  [{low:.1e}, {high:.1e}]   + {words or '(nothing)'}")
 
 # %% [markdown]
-# "DPO optimises the same objective as RLHF" is a theorem about the first row. Each of the other rows is closer to a
+# "DPO optimises the same objective as RLHF" is a theorem about the first row (its numbers, of either sign, are rounding). Each of the other rows is closer to a
 # real data set. Look at the last one: perfect labels are the worst of all, because no finite margin explains a label
 # that is *never* wrong; the run only stops because its steps do. (See
 # [dpo_recovers_the_optimum](../CLAIMS.md#dpo_recovers_the_optimum).)

@@ -69,8 +69,8 @@ for name, record in (("table", table), ("network", network)):
     chosen = lab.metrics.over_pairs(lab.metrics.chosen_prob(record), record)
     loss = lab.metrics.total_loss(record).isel(step=-1)
     middle, low, high = (float(each) for each in interval_over_seeds(chosen.isel(step=-1)))
-    peak = float(chosen.max("step").median())
-    print(f"{name:8} pi+ at the end {middle:.3f} [{low:.3f}, {high:.3f}], its peak {peak:.3f}", end="; ")
+    peak, at = float(chosen.max("step").median()), float(chosen.idxmax("step").median())
+    print(f"{name:8} pi+ at the end {middle:.3f} [{low:.3f}, {high:.3f}], its peak {peak:.3f} at step {at:g}", end="; ")
     print(f"loss at the end {float(loss.median()):.4f}")
 
 # %% [markdown]
@@ -80,7 +80,7 @@ for name, record in (("table", table), ("network", network)):
 #
 # ## Explore
 #
-# Below stand both, first the table, then the network. Move the cursor to the peak of the network, near step 70, then
+# Below stand both, first the table, then the network. Move the cursor to the peak of the network, near step 65, then
 # on, and watch which responses of prompt 0 take the mass. Before you change the optimiser of the network to plain
 # descent (lr 0.5), say in which direction its chosen response will go.
 
@@ -270,8 +270,9 @@ print(f"mean size of K: {own:.2f} within a prompt, {other:.2f} between two promp
 # first order does not exist.) And look at the last line: what is pushed on one prompt arrives at the others, weaker,
 # not weak.
 #
-# So one step on one pair lowers its own chosen response if and only if ⟨g⁺, g⁻⟩ > ‖g⁺‖², with g = ∇_θ log π. But is
-# that what lowers it here? The package can take a training again and book every change to the pair that made it.
+# Write g⁺ and g⁻ for the gradients of log π⁺ and log π⁻ in θ. A small step on one pair moves θ by ηs(g⁺ − g⁻), and with
+# it log π⁺ by ηs(‖g⁺‖² − ⟨g⁺, g⁻⟩). So it lowers its own chosen response if and only if ⟨g⁺, g⁻⟩ > ‖g⁺‖². But is that
+# what lowers it here? The package can take a training again and book every change to the pair that made it.
 
 # %%
 line = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=300 seeds=20 every=10 keep=none"
@@ -339,7 +340,7 @@ check("4.5", optimiser_claim)
 # - **Look at more than loss and margin.** They improve all the time. A fall of `logps/chosen` by a single nat looks
 #   small; the next cell shows what it meant here.
 # - **The logs do not show where the mass went.** Sample the policy on training prompts, and look whether it gives
-#   answers that *other* prompts chose.
+#   answers that *other* prompts chose: "chosen elsewhere" in the last line below.
 # - **A toy is not your model.** What carries over is which explanations cannot be right, not the numbers.
 
 # %%

@@ -39,6 +39,8 @@ from lab.course.drawings import scenarios as drawings
 # | π⁺, π⁻ | probability of the chosen and of the rejected response y⁺, y⁻ |
 # | u | **unseen** mass: 1 − π⁺ − π⁻, all responses that the pair does not name |
 # | D | log-ratio margin: log π⁺/π⁺_ref − log π⁻/π⁻_ref, in nats; the margin is m = βD |
+# | σ, ℓ | σ(a) = 1/(1 + e⁻ᵃ), and the loss of a pair, ℓ = −log σ(βD) |
+# | η, s | the learning rate, and the push s = βσ(−βD) of the loss on each of the two |
 #
 # Here "likely" is probability 0.45 and "unlikely" is 0.02; 8 other responses share the rest. The world is that of
 # notebook 04: 4 prompts, 10 responses, one pair a prompt, a small network.
@@ -86,7 +88,12 @@ print("chosen at the end, highest first:", *ends.scenario.values[np.argsort(-end
 # ## Explore
 #
 # Below is s2. Watch the first thirty steps: the rejected response dies, and its mass goes to the *unseen* ones, not
-# to the chosen one. Then go to s1, s3 and s4. Then change Adam for plain SGD (lr 0.5), and look for what stays.
+# to the chosen one. Then go to s1, s3 and s4. Then change Adam for plain SGD (lr 0.5), and look for what stays. First
+# as a picture, at step 30:
+
+# %%
+line = "mlp s2 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=8"
+lab.show(*lab.explorer.twin(line, step=30))
 
 # %%
 lab.explore("mlp s2 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=8")

@@ -79,7 +79,11 @@ for loss in record.objective.values:
 # ## Explore
 #
 # Below is IPO with its target at 5 nats. Make β ten times smaller: the target moves to 50 nats. Predict what becomes
-# of the chosen response before you look. Then try SLiC at both β.
+# of the chosen response before you look. Then try SLiC at both β. First as a picture:
+
+# %%
+line = "mlp s1 ipo beta=0.1 adam lr=1e-3 steps=500 seeds=8"
+lab.show(*lab.explorer.twin(line))
 
 # %%
 lab.explore("mlp s1 ipo beta=0.1 adam lr=1e-3 steps=500 seeds=8")
@@ -152,7 +156,7 @@ for sheet in lab.sheets("ipo slic cdpo beta=0.1"):
 # 2σ(−βt) is left of its push.
 
 # %%
-for t in (5, 20, 50, 100):
+for t in (5, 20, 40, 100):
     left, right = chosen_push("dpo", t) / chosen_push("dpo", 0), 2 / (1 + np.exp(beta * t))
     print(f"t = {t:3d} nats: left {left:.6f}, formula {right:.6f}, difference {left - right:+.0e}")
 
@@ -160,7 +164,7 @@ for t in (5, 20, 50, 100):
 lab.show(*drawings.fading(("dpo", "simpo", "slic", "ipo", "cdpo", "kto", "orpo")))
 
 # %% [markdown]
-# A push of 4 % looks like the end of training. It is not: Adam divides a gradient by its own size, so that a small
+# A push of 4 %, as DPO's at 40 nats, looks like the end of training. It is not: Adam divides a gradient by its own size, so that a small
 # push moves the network nearly as far as a large one. And in a network a pair is never alone. The other prompts'
 # updates move this chosen response too (notebook 04), and nothing pulls it back once its own push has faded. **A loss
 # holds the chosen response for as long as it pushes it, or stops before there is anything to hold against.**
@@ -312,6 +316,13 @@ for name in ("DPOP", "KTO"):
 # what it had gained.
 #
 # ## Explore
+#
+# Below is Flex-DPO in s2, where plain DPO keeps little. Move β⁻ up to 0.1, where it is DPO, and back. Watch the chosen
+# response and, in nats, the rejected one: which of them does a smaller β⁻ spare? First as a picture:
+
+# %%
+line = "mlp s2 flex beta_chosen=0.1 beta_rejected=0.02 adam lr=1e-3 steps=500 seeds=8"
+lab.show(*lab.explorer.twin(line))
 
 # %%
 lab.explore("mlp s2 flex beta_chosen=0.1 beta_rejected=0.02 adam lr=1e-3 steps=500 seeds=8")

@@ -216,7 +216,11 @@ for name, reward_name in (("ppo", "learned_reward"), ("ppo_gt", "reward")):
 # [ambiguous](../CLAIMS.md#ppo_is_more_stable).
 #
 # The explorer shows DPO's side of this picture. It cannot show PPO, whose pushes do not belong to pairs; change the lines of the cell above for that.
-# Try: which change of DPO's line brings its rejected response nearest to where PPO leaves it?
+# Try: which change of DPO's line brings its rejected response nearest to where PPO leaves it? First as a picture:
+
+# %%
+line = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=8"
+lab.show(*lab.explorer.twin(line))
 
 # %%
 lab.explore("mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=8")
