@@ -84,9 +84,21 @@ def norms_and_cosine(terms: Tensor, scale: Tensor | None = None) -> tuple[Tensor
     """
     peak = terms.abs().amax(-1, keepdim=True) if scale is None else scale
     scaled = terms / peak
-    gram = scaled @ scaled.mT
+    return measure_gram(scaled @ scaled.mT, peak)
+
+
+def measure_gram(gram: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Read norms and cosine off the inner products of the two terms, each divided by its scale before.
+
+    Args:
+        gram: inner products of the scaled terms, [run, term, term].
+        scale: what each term was divided by, [run, term, 1]; 0 marks a zero gradient.
+
+    Returns:
+        As `norms_and_cosine`.
+    """
     norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
-    peak = peak.squeeze(-1)
+    peak = scale.squeeze(-1)
     log_norm = torch.where(peak > 0, peak.log() + norm.log(), -torch.inf)
     return log_norm, (gram[:, 0, 1] / norm.prod(-1)).clamp(-1, 1)
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from lab.objectives.base import check_hyper
+
+FUSED = 20_000  # entries from which torch's one-pass Adam repays its call
 
 
 class Optimizer(ABC):
@@ -115,10 +118,19 @@ class Adam(Optimizer):
     def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
         """Return -lr m_hat / (sqrt(v_hat) + eps), [run, parameter]."""
         mean, square = memory
+        rate = self.learning_rate(gradient)
+        if gradient.numel() >= FUSED and not (isinstance(self.eps, Tensor) and self.eps.ndim):
+            change = torch.zeros_like(gradient)
+            adam(
+                [change], [gradient], [mean], [square], [], [torch.tensor(step - 1.0, device=gradient.device)],
+                fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
+                lr=1.0, beta1=self.beta1, beta2=self.beta2, eps=float(self.eps),
+            )  # fmt: skip
+            return change.mul_(rate)
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         correction = (1 - self.beta2**step) ** 0.5  # applied to eps and rate, which are fewer numbers than v
         eps = self.eps.to(gradient).view(-1, 1) if isinstance(self.eps, Tensor) and self.eps.ndim else self.eps
         root = square.sqrt().add_(eps * correction)
-        rate = self.learning_rate(gradient) * (correction / (self.beta1**step - 1))  # negative: a descent direction
+        rate = rate * (correction / (self.beta1**step - 1))  # negative: a descent direction
         return torch.div(mean, root, out=root).mul_(rate)

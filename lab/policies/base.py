@@ -47,6 +47,11 @@ class Policy(ABC):
     def pullback(self, parameters: Tensor, memory: Any, logit_gradient: Tensor) -> Tensor:
         """Return v J: [run, term, prompt, response] to [run, term, parameter]."""
 
+    def gram(self, parameters: Tensor, memory: Any, logit_gradient: Tensor) -> Tensor:
+        """Return the inner products of the terms' parameter gradients, (v J)(v J)^T, [run, term, term]."""
+        gradients = self.pullback(parameters, memory, logit_gradient)
+        return gradients @ gradients.mT
+
     @abstractmethod
     def pushforward(self, parameters: Tensor, memory: Any, direction: Tensor) -> Tensor:
         """Return J v: [run, term, parameter] to [run, term, prompt, response]."""

@@ -101,12 +101,9 @@ class MLP(Policy):
 
     def pullback(self, parameters: Tensor, memory: tuple[Tensor, Tensor], logit_gradient: Tensor) -> Tensor:
         """Return v J by one reverse pass for all runs and terms, [run, term, parameter]."""
-        _, derivative = ACTIVATIONS[self.activation]
+        front, behind = self._backwards(parameters, memory, logit_gradient)
         first, second = memory
-        _, _, w2, _, w3, _ = self.split(parameters)
-        terms = logit_gradient.shape[1]
-        behind = self._through(logit_gradient, w3) * derivative(second)[:, None]  # [run, term, prompt, width]
-        front = self._through(behind, w2) * derivative(first)[:, None]
+        runs, terms = logit_gradient.shape[:2]
         gradients = (
             front,
             front.sum(2),
@@ -115,7 +112,26 @@ class MLP(Policy):
             second.mT[:, None].expand(-1, terms, -1, -1) @ logit_gradient,
             logit_gradient.sum(2),
         )
-        return torch.cat([gradient.reshape(len(parameters), terms, -1) for gradient in gradients], -1)
+        return torch.cat([gradient.reshape(runs, terms, -1) for gradient in gradients], -1)
+
+    def gram(self, parameters: Tensor, memory: tuple[Tensor, Tensor], logit_gradient: Tensor) -> Tensor:
+        """Return (v J)(v J)^T, [run, term, term], without forming v J.
+
+        A layer's gradient is sum_x input(x) (x) d(x), with d the gradient by what the layer puts out, so two of them have
+        the inner product sum_{x,x'} (input(x) . input(x') + 1) d(x) . d'(x'); the 1 is the bias.
+        """
+        front, behind = self._backwards(parameters, memory, logit_gradient)
+        first, second = memory
+        one_hot = torch.eye(self.prompts, dtype=first.dtype, device=first.device)
+        gram = torch.zeros((), dtype=first.dtype, device=first.device)
+        for kernel, by_output in (
+            (one_hot, front),
+            (first @ first.mT, behind),
+            (second @ second.mT, logit_gradient),
+        ):
+            weighted = (kernel + 1).unsqueeze(-3) @ by_output
+            gram = gram + weighted.flatten(2) @ by_output.flatten(2).mT
+        return gram
 
     def pushforward(self, parameters: Tensor, memory: tuple[Tensor, Tensor], direction: Tensor) -> Tensor:
         """Return J v by one forward pass of tangents, [run, term, prompt, response]."""
@@ -126,6 +142,16 @@ class MLP(Policy):
         tangent = (v1 + c1) * derivative(first)[:, None]
         tangent = (tangent @ w2 + first[:, None] @ v2 + c2) * derivative(second)[:, None]
         return tangent @ w3 + second[:, None] @ v3 + c3
+
+    def _backwards(
+        self, parameters: Tensor, memory: tuple[Tensor, Tensor], logit_gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Carry the gradient back to what the first and the second layer put out, each [run, term, prompt, width]."""
+        _, derivative = ACTIVATIONS[self.activation]
+        first, second = memory
+        _, _, w2, _, w3, _ = self.split(parameters)
+        behind = self._through(logit_gradient, w3) * derivative(second)[:, None]
+        return self._through(behind, w2) * derivative(first)[:, None], behind
 
     @staticmethod
     def _through(gradient: Tensor, weight: Tensor) -> Tensor:

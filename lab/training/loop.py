@@ -13,7 +13,7 @@ from torch import Tensor
 from lab.gradients import (
     log_prob_change,
     logit_gradient,
-    norms_and_cosine,
+    measure_gram,
     weight_table,
 )
 from lab.objectives import Objective
@@ -188,8 +188,8 @@ class Chunk:
                     if way.batched or way.online is not None:
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
                     scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
-                        self.policy.pullback(state, passed, whole), scale
+                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measure_gram(
+                        self.policy.gram(state, passed, whole / scale[..., None]), scale
                     )
                 if "predicted_change" in tape:
                     by_term = self.policy.pullback(state, passed, by_logit)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.gradients import norms_and_cosine, pick_pairs, weight_table
+from lab.gradients import measure_gram, pick_pairs, weight_table
 from lab.objectives import BradleyTerry, PairLogProbs
 from lab.optimizers import Optimizer
 from lab.policies import Policy
@@ -71,8 +71,9 @@ class ScoreChunk:
             if recording and "parameter_cosine" in tape:
                 # The record speaks of the whole loss, whatever the batch.
                 terms = weight_table(push * pairs.of_terms(push), flat, score[0].numel()).unflatten(-1, shape)
-                tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
-                    self.policy.pullback(state, passed, terms), terms.abs().amax((-2, -1)).unsqueeze(-1)
+                scale = terms.abs().amax((-2, -1)).unsqueeze(-1)
+                tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measure_gram(
+                    self.policy.gram(state, passed, terms / scale[..., None]), scale
                 )
             if step == steps:
                 break
