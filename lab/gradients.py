@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lab.objectives import Objective, PairLogProbs
 from lab.objectives.view import pick_pairs
-from lab.policies import Policy
+from lab.policies import Policy, Workspace
 from lab.preferences import Preferences
 
 SPACES = ("log_probability", "probability", "logit", "parameter")
@@ -97,10 +98,25 @@ def measure_gram(gram: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         As `norms_and_cosine`.
     """
-    norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
+    norm = gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()  # a gradient that cancels may round to less than 0
     peak = scale.squeeze(-1)
     log_norm = torch.where(peak > 0, peak.log() + norm.log(), -torch.inf)
     return log_norm, (gram[:, 0, 1] / norm.prod(-1)).clamp(-1, 1)
+
+
+def measure_terms(
+    policy: Policy, parameters: Tensor, memory: Any, by_logit: Tensor, workspace: Workspace | None = None
+) -> tuple[Tensor, Tensor]:
+    """Measure the terms in parameter space, given their gradients by the logits, [run, term, prompt, response].
+
+    Their gradients by the parameters are never formed where the policy knows their inner products (`Policy.gram`).
+
+    Returns:
+        As `norms_and_cosine`. Where pushes of several prompts cancel, norms are exact to 1e-8 of the largest push.
+    """
+    scale = by_logit.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries than v J has, and J is linear
+    gram = policy.gram(parameters, memory, by_logit / scale[..., None], workspace)
+    return measure_gram(gram, scale)
 
 
 @dataclass(frozen=True)

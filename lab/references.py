@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lab.optimizers import Adam
-from lab.policies import MLP, Policy
+from lab.policies import MLP, Policy, Workspace
 from lab.problems import Problem
 from lab.threads import one_thread
 
@@ -83,13 +83,13 @@ def fit_reference(policy: Policy, parameters: Tensor, target_log_prob: Tensor) -
 
 def _descend(policy: Policy, parameters: Tensor, target: Tensor, steps: int) -> Tensor:
     parameters = parameters.clone()
-    memory = Adam(PEAK_LR).memory(parameters)
+    memory, space = Adam(PEAK_LR).memory(parameters), Workspace()
     for step in range(1, steps + 1):
-        logits, activations = policy.forward(parameters)
+        logits, activations = policy.forward(parameters, space)
         residual = (logits.softmax(-1) - target) / target.shape[1]  # d cross-entropy / d logits
-        gradient = policy.pullback(parameters, activations, residual[:, None])[:, 0]
+        gradient = policy.pullback(parameters, activations, residual[:, None], space)[:, 0]
         rate = PEAK_LR * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        parameters += Adam(rate).update(gradient, memory, step)
+        Adam(rate).advance(parameters, gradient, memory, step)
     return parameters
 
 

@@ -13,13 +13,13 @@ from torch import Tensor
 from lab.gradients import (
     log_prob_change,
     logit_gradient,
-    measure_gram,
+    measure_terms,
     weight_table,
 )
 from lab.objectives import Objective
 from lab.objectives.view import PairView
 from lab.optimizers import Optimizer
-from lab.policies import Policy
+from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.online import OnlineWeights
@@ -150,10 +150,11 @@ class Chunk:
         told = objective.whole  # the record speaks of both terms, and of all pairs
         first, end = way.row, way.step + stage.steps
         final = end == rows[-1]
+        space = Workspace()
         row, recorded, table, gradient = first, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
         for step in range(way.step, end + final):
             if not as_logits:  # where they do, the table is the state itself
-                logits, passed = self.policy.forward(state)
+                logits, passed = self.policy.forward(state, space)
                 log_prob = logits.log_softmax(-1)
                 table = log_prob.view(way.reference.shape)
             recording = step == rows[row]
@@ -174,9 +175,8 @@ class Chunk:
             else:
                 by_logit = self._by_logit(log_prob, weighted)
                 # One reverse pass of the sum: what is recorded of the terms then never changes the run.
-                gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True))[:, 0]
-            last = step == end
-            update = torch.zeros_like(state) if last else optimizer.update(gradient, way.memory, step + 1 - way.since)
+                gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True), space)[:, 0]
+            last, ahead = step == end, step + 1 - way.since
             if recording:
                 if "parameters" in tape:
                     tape["parameters"][row] = state
@@ -187,15 +187,16 @@ class Chunk:
                     whole = by_logit
                     if way.batched or way.online is not None:
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
-                    scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measure_gram(
-                        self.policy.gram(state, passed, whole / scale[..., None]), scale
-                    )
+                    measured = measure_terms(self.policy, state, passed, whole, space)
+                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measured
                 if "predicted_change" in tape:
-                    by_term = self.policy.pullback(state, passed, by_logit)
+                    by_term = self.policy.pullback(state, passed, by_logit, space)
+                    remembered = tuple(part.clone() for part in way.memory)
+                    update = torch.zeros_like(state) if last else optimizer.update(gradient, remembered, ahead)
                     changes = self._changes(optimizer, state, passed, log_prob, by_term, update)
                     tape["predicted_change"][row], tape["linear_change"][row] = changes[:, :2], changes[:, 2]
-            state.add_(update)
+            if not last:
+                optimizer.advance(state, gradient, way.memory, ahead)
             if recording and "realised_change" in tape:
                 after = self.policy.forward(state)[0].log_softmax(-1).view_as(table)
                 tape["realised_change"][row] = after - table
