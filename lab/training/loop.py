@@ -13,7 +13,7 @@ from torch import Tensor
 from lab.gradients import (
     log_prob_change,
     logit_gradient,
-    measure_terms,
+    scaled_gram,
     weight_table,
 )
 from lab.objectives import Objective
@@ -23,7 +23,7 @@ from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.online import OnlineWeights
-from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
+from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, first_broken
 from lab.training.stages import Stage
 
 
@@ -122,7 +122,7 @@ class Chunk:
             told.append(self._advance(stage, way))
             if way.broken:
                 break
-        tape = {name: value.transpose(0, 1) for name, value in way.tape.items()}
+        tape = by_run(way.tape)
         for name in ("linear_change", "realised_change"):
             if name in tape:
                 tape[name][:, -1] = torch.nan  # no step follows the last state
@@ -183,12 +183,11 @@ class Chunk:
                 if told is not objective and not as_table:
                     push = torch.cat(told.response_weights(seen), 1)
                     by_logit = self._by_logit(log_prob, push * weight)
-                if "parameter_cosine" in tape:
+                if "gram" in tape:
                     whole = by_logit
                     if way.batched or way.online is not None:
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
-                    measured = measure_terms(self.policy, state, passed, whole, space)
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measured
+                    tape["gram"][row], tape["scale"][row] = scaled_gram(self.policy, state, passed, whole, space)
                 if "predicted_change" in tape:
                     by_term = self.policy.pullback(state, passed, by_logit, space)
                     remembered = tuple(part.clone() for part in way.memory)

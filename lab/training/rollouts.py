@@ -14,7 +14,7 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.randomness import ROLLOUTS, draw_cells, uniforms
-from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
+from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, first_broken
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class RolloutChunk:
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+        tape = by_run(tape)
         tape |= self._told(tape["log_prob"].unflatten(-1, reference.shape[1:]), reference, reward)
         broken = [first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
         tape["log_prob"] = tape["log_prob"].unflatten(-1, reference.shape[1:])

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.gradients import measure_terms, pick_pairs, weight_table
+from lab.gradients import pick_pairs, scaled_gram, weight_table
 from lab.objectives import BradleyTerry, PairLogProbs
 from lab.optimizers import Optimizer
 from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
-from lab.training.recording import Record, blank_tape, first_broken
+from lab.training.recording import Record, blank_tape, by_run, first_broken
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,13 @@ class ScoreChunk:
                 tape["log_prob"][row] = score.flatten(1)  # scores until the tape is read
                 if "parameters" in tape:
                     tape["parameters"][row] = state
-            if step == steps and "parameter_cosine" not in tape:
+            if step == steps and "gram" not in tape:
                 break
             push = torch.cat(self.objective.response_weights(self._pairs(score.flatten(1), flat)), 1)
-            if recording and "parameter_cosine" in tape:
+            if recording and "gram" in tape:
                 # The record speaks of the whole loss, whatever the batch.
                 terms = weight_table(push * pairs.of_terms(push), flat, score[0].numel()).unflatten(-1, shape)
-                measured = measure_terms(self.policy, state, passed, terms, space)
-                tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = measured
+                tape["gram"][row], tape["scale"][row] = scaled_gram(self.policy, state, passed, terms, space)
             if step == steps:
                 break
             table = weight_table(push * next(weights), flat, score[0].numel()).sum(1).unflatten(1, shape)
@@ -81,7 +80,7 @@ class ScoreChunk:
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+        tape = by_run(tape)
         scores = tape.pop("log_prob")
         seen = self._pairs(scores, flat)
         tape |= {
