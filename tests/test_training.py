@@ -16,7 +16,7 @@ import lab
 from lab.gradients import decompose
 from lab.objectives import Objective, PairLogProbs
 from lab.objectives.base import per_run
-from lab.training import check_device, trainer
+from lab.training import check_device, chunks
 from lab.training.batches import EPOCHS_AHEAD, pair_weights
 from tests import plain, worlds
 from tests.worlds import BETAS, OBJECTIVES, OTHERS, POLICIES
@@ -121,7 +121,7 @@ def test_a_batch_of_runs_is_the_same_runs_one_by_one(policy, optimizer, batch):
 def test_chunks_of_runs_change_nothing(policy, monkeypatch):
     whole = trained(policy, OBJECTIVES["flex per run"], OPTIMIZERS["adam"], batch=2)
     for runs in (1, 2):
-        monkeypatch.setattr(trainer, "CHUNK", runs * worlds.policy(policy, worlds.problem()).parameter_count)
+        monkeypatch.setattr(chunks, "CHUNK", runs * worlds.policy(policy, worlds.problem()).parameter_count)
         tolerance = 0 if policy == "tabular" else 1e-12
         same(
             trained(policy, OBJECTIVES["flex per run"], OPTIMIZERS["adam"], batch=2),
@@ -133,7 +133,7 @@ def test_chunks_of_runs_change_nothing(policy, monkeypatch):
 
 def test_a_policy_larger_than_a_chunk_still_trains(monkeypatch):
     whole = trained("mlp-relu", lab.DPO(0.1), lab.SGD(0.1))
-    monkeypatch.setattr(trainer, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     same(trained("mlp-relu", lab.DPO(0.1), lab.SGD(0.1)), whole, rtol=1e-12, atol=1e-12)
 
 
@@ -413,7 +413,7 @@ def test_the_last_rows_before_a_break_are_finite_wherever_it_falls(every):
 
 
 def test_the_break_is_found_in_whatever_chunk_it_is(monkeypatch):
-    monkeypatch.setattr(trainer, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     rates = torch.tensor([1e-3, 1e-3, 1e6], dtype=torch.float64)
     with pytest.raises(lab.NonFiniteError, match=r"in: this training, seed 7, step \d+; \d+ recorded states") as caught:
         trained("tabular", lab.IPO(0.1), lab.SGD(rates), steps=60)

@@ -27,7 +27,21 @@ from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, firs
 from lab.training.stages import Stage
 
 
-@dataclass
+def reference_log_prob(policy: Policy, start: Tensor, problem: Problem) -> Tensor:
+    """Return log pi_ref, [run, prompt * response].
+
+    Raises:
+        ValueError: if the policy's sizes are not the problem's.
+    """
+    reference = policy.forward(start)[0].log_softmax(-1)
+    if reference.shape[1:] != (problem.prompts, problem.responses):
+        raise ValueError(
+            f"the policy has {reference.shape[1]} prompts and {reference.shape[2]} responses, the problem has "
+            f"{problem.prompts} and {problem.responses}; build the policy with the problem's sizes"
+        )
+    return reference.flatten(1)
+
+
 class _Way:
     """How far the runs have come; every stage takes them on from where the one before left them.
 
@@ -45,20 +59,31 @@ class _Way:
         broken: whether a run has left the numbers.
     """
 
-    state: Tensor
-    reference: Tensor
-    tape: dict[str, Tensor]
-    rows: list[int]
-    weights: Iterator[Tensor]
-    online: OnlineWeights | None
-    batched: bool
-    progress: Callable[[float], None] | None
-    optimizer: Optimizer | None = None
-    memory: tuple[Tensor, ...] = ()
-    since: int = 0
-    step: int = 0
-    row: int = 0
-    broken: bool = False
+    def __init__(
+        self,
+        state: Tensor,
+        reference: Tensor,
+        tape: dict[str, Tensor],
+        rows: list[int],
+        weights: Iterator[Tensor],
+        online: OnlineWeights | None,
+        batched: bool,
+        progress: Callable[[float], None] | None,
+    ) -> None:
+        self.state = state
+        self.reference = reference
+        self.tape = tape
+        self.rows = rows
+        self.weights = weights
+        self.online = online
+        self.batched = batched
+        self.progress = progress
+        self.optimizer: Optimizer | None = None
+        self.memory: tuple[Tensor, ...] = ()
+        self.since = 0
+        self.step = 0
+        self.row = 0
+        self.broken = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +126,7 @@ class Chunk:
         stages = (Stage(self.objective, self.optimizer, steps), *self.then)
         total = sum(stage.steps for stage in stages)
         rows = record.steps(total)
-        start = self._reference((self.problem.prompts, self.problem.responses))
+        start = reference_log_prob(self.policy, self.start, self.problem)
         state = self.start.clone()
         way = _Way(
             state,
@@ -145,18 +170,15 @@ class Chunk:
         pairs = PairView.of(self.problem, objective.needs, way.reference)
         # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
         as_table = self.policy.parameters_are_logits and "predicted_change" not in tape
-        # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
-        as_logits = as_table and objective.only_margin and way.online is None
         told = objective.whole  # the record speaks of both terms, and of all pairs
         first, end = way.row, way.step + stage.steps
         final = end == rows[-1]
         space = Workspace()
-        row, recorded, table, gradient = first, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
+        row, recorded, gradient = first, tape["log_prob"].unbind(0), torch.zeros_like(state)
         for step in range(way.step, end + final):
-            if not as_logits:  # where they do, the table is the state itself
-                logits, passed = self.policy.forward(state, space)
-                log_prob = logits.log_softmax(-1)
-                table = log_prob.view(way.reference.shape)
+            logits, passed = self.policy.forward(state, space)
+            log_prob = logits.log_softmax(-1)
+            table = log_prob.view(way.reference.shape)
             recording = step == rows[row]
             if recording:
                 recorded[row].copy_(table)
@@ -169,9 +191,8 @@ class Chunk:
             weighted = push * weight
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
-                if not as_logits:  # where it does cancel, the weights of a prompt sum to 0
-                    total = gradient.view_as(log_prob)
-                    total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
+                total = gradient.view_as(log_prob)
+                total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
             else:
                 by_logit = self._by_logit(log_prob, weighted)
                 # One reverse pass of the sum: what is recorded of the terms then never changes the run.
@@ -205,24 +226,12 @@ class Chunk:
         way.step, way.row = end, row
         # Rows that a broken run never reached are told of like the rest, and left out later.
         log_prob = tape["log_prob"].transpose(0, 1)[:, first : len(rows) if final or way.broken else row]
-        if as_logits:
-            shape = (self.problem.prompts, self.problem.responses)
-            log_prob = log_prob.unflatten(-1, shape).log_softmax(-1).flatten(2)
         pairs_told = pairs(log_prob)
         return {
             "log_prob": log_prob,
             "loss": told.loss(pairs_told),
             "response_weight": torch.stack(told.response_weights(pairs_told), 2),
         }
-
-    def _reference(self, shape: tuple[int, int]) -> Tensor:
-        reference = self.policy.forward(self.start)[0].log_softmax(-1)
-        if reference.shape[1:] != shape:
-            raise ValueError(
-                f"the policy has {reference.shape[1]} prompts and {reference.shape[2]} responses, the problem has "
-                f"{shape[0]} and {shape[1]}; build the policy with the problem's sizes"
-            )
-        return reference.flatten(1)
 
     def _by_logit(self, log_prob: Tensor, weighted: Tensor) -> Tensor:
         """Return the gradients of the chosen and the rejected term in logit space, [run, term, prompt, response]."""
