@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
+import xarray as xr
 
 import lab
 from lab import references
 from lab.threads import Stopped, one_thread, spread
+from lab.training import chunks
 from tests import worlds
 
 
@@ -85,3 +88,39 @@ def test_references_are_fitted_to_the_same_bits_on_any_number_of_threads(monkeyp
     several = references.reference_parameters(network, world)
     torch.set_num_threads(1)
     assert torch.equal(references.reference_parameters(network, world), several)
+
+
+TRAININGS = {
+    "margins": ("tabular", lab.DPO(worlds.draw(6).exp())),
+    "states": ("tabular", lab.FlexDPO(0.1, 0.05)),
+    "a loss without a closed form": ("mlp-relu", worlds.OBJECTIVES["dpo + sft"]),
+    "a network": ("mlp-tanh", lab.DPO(worlds.draw(6).exp())),
+    "scores": ("mlp-tanh", lab.BradleyTerry()),
+    "rollouts": ("mlp-tanh", lab.PPO(0.1, samples=3)),
+}
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("name", TRAININGS)
+def test_training_gives_the_same_bits_on_any_number_of_threads(name, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK", 80)
+    monkeypatch.setattr(chunks, "LANES", 10)
+    policy, objective = TRAININGS[name]
+    world = replace(worlds.problem(6), reward=worlds.draw(6, worlds.PROMPTS, worlds.RESPONSES))
+    start = worlds.state(policy, world)
+    used, told = set(), []
+
+    def progress(done):
+        used.add(threading.get_ident())
+        told.append(done)
+
+    def trained(threads):
+        torch.set_num_threads(threads)
+        given = dict(steps=60, start=start, batch=0, progress=progress)
+        return lab.train(world, worlds.policy(policy, world), objective, lab.Adam(0.01), **given)
+
+    several = trained(2)
+    assert threading.get_ident() not in used and 0.8 < max(told) <= 1 and min(told) == 0
+    used.clear()
+    xr.testing.assert_identical(trained(1), several)
+    assert used == {threading.get_ident()}

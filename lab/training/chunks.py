@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
-from lab.threads import one_thread
+from lab.threads import one_thread, spread
 from lab.training.loop import Chunk, reference_log_prob
 from lab.training.margins import MarginChunk, Named
 from lab.training.recording import Record
@@ -23,6 +23,7 @@ from lab.trajectory import TableLogProb
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 LANES = 2**12  # numbers that move together, where little else is done to them
+Done = TypeVar("Done")
 LOOPS = {"states": Chunk, "rollouts": RolloutChunk, "scores": ScoreChunk}
 
 
@@ -65,7 +66,6 @@ class Job:
             optimizer=self._place(self.optimizer, rows),
             then=self._place(self.then, rows),
             start=self.start[rows].to(self.device, self.dtype),
-            progress=self._share(rows),
         )
 
     def _place(self, spec: Any, rows: slice) -> Any:
@@ -84,12 +84,6 @@ class Job:
             return replace(spec, **{name: self._place(value, rows) for name, value in values.items()})
         return spec
 
-    def _share(self, rows: slice) -> Callable[[float], None] | None:
-        whole, runs = self.progress, self.problem.runs
-        if whole is None:
-            return None
-        return lambda done: whole(min(1.0, (rows.start + done * (rows.stop - rows.start)) / runs))
-
 
 def train_chunks(job: Job, loop: str) -> tuple[dict[str, Any], Tensor]:
     """Train all runs by a loop of `lab.training.planning`.
@@ -98,23 +92,42 @@ def train_chunks(job: Job, loop: str) -> tuple[dict[str, Any], Tensor]:
         What the record holds of them, [run, step, ...] or [run, ...] each, and for every run the first recorded row
         that is not finite (the number of rows if none), [run].
     """
+    return _margins(job) if loop == "margins" else _states(job, LOOPS[loop])
+
+
+def _each(job: Job, size: int, train: Callable[[slice, Job], Done]) -> list[Done]:
+    """Train chunks of so many runs, several at once where torch may use several threads of the processor."""
+    chunks = job.chunks(size)
+    finished = dict.fromkeys((rows.start for rows in chunks), 0.0)
+
+    def one(rows: slice, check: Callable[[], None]) -> Done:
+        def progress(done: float) -> None:
+            check()
+            finished[rows.start] = done * (rows.stop - rows.start)
+            if job.progress is not None:
+                job.progress(min(1.0, sum(finished.values()) / job.problem.runs))
+
+        # Placed outside inference mode: an objective without a closed form differentiates through its settings.
+        return train(rows, replace(job.of_runs(rows), progress=progress))
+
+    if job.device.type == "cpu":
+        return spread(one, chunks)
     with one_thread():
-        return _margins(job) if loop == "margins" else _states(job, LOOPS[loop])
+        return [one(rows, lambda: None) for rows in chunks]
 
 
 def _states(job: Job, loop: Any) -> tuple[dict[str, Any], Tensor]:
     """Train by a loop that returns a tape of its own for every chunk."""
-    tapes, broken = [], []
-    for rows in job.chunks(max(1, CHUNK // job.policy.parameter_count)):
-        # Placed outside inference mode: an objective without a closed form differentiates through its settings.
-        part = job.of_runs(rows)
+
+    def train(rows: slice, part: Job) -> tuple[dict[str, Tensor], Tensor]:
         chunk = loop(
             part.problem, part.policy, part.objective, part.optimizer, part.start, *([part.then] if part.then else [])
         )
         with torch.inference_mode():
             tape, bad = chunk.train(part.steps, part.record, part.batch, part.progress)
-        tapes.append({name: value.cpu() for name, value in tape.items()})
-        broken.append(bad.cpu())
+        return {name: value.cpu() for name, value in tape.items()}, bad.cpu()
+
+    tapes, broken = zip(*_each(job, max(1, CHUNK // job.policy.parameter_count), train), strict=True)
     tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
     return {name: value.numpy() for name, value in tape.items()}, torch.cat(broken)
 
@@ -130,12 +143,14 @@ def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
     tape = {name: like.new_empty(rows, *shape, runs) for name, shape in shapes.items()}
     reference = like.new_empty(1, named.entries, runs)
     broken = torch.empty(runs, dtype=torch.int64)
-    for lanes in job.chunks(max(1, LANES // named.entries)):
-        part = job.of_runs(lanes)
+
+    def train(lanes: slice, part: Job) -> None:
         mine = {name: value[..., lanes] for name, value in tape.items()}
         chunk = MarginChunk(part.problem, named, part.objective, part.optimizer, part.start, mine, part.then)
         with torch.inference_mode():
             reference[0, :, lanes], broken[lanes] = chunk.train(part.steps, part.record, part.batch, part.progress)
+
+    _each(job, max(1, LANES // named.entries), train)
     start = job.start.to(like).unflatten(-1, (job.problem.prompts, job.problem.responses))
     still = (each.cpu().numpy() for each in (start, named.cells, named.entry, named.factor))
     arrays = {name: value.movedim(-1, 0).cpu().numpy() for name, value in (*tape.items(), ("reference", reference))}
