@@ -36,7 +36,8 @@ def race(
         pythons: Interpreter of "torch" and, where JAX takes part, of "jax".
         cores: Cores of this machine.
         rounds: Rounds of each case.
-        patience: Seconds after which a case gets no further round, but for the first three.
+        patience: Seconds after which a case gets no further round, but for the first three; a peer that needs longer
+            for one is timed once. A case of the catalogue, D, gets a quarter of them.
         say: Called with what is going on.
 
     Returns:
@@ -54,7 +55,9 @@ def race(
         }
         for case in cases:
             say(case.name)
-            found[case.name] = run_case(case, processes, Path(folder), rounds, patience)
+            found[case.name] = run_case(
+                case, processes, Path(folder), rounds, patience / 4 if case.workload == "D" else patience
+            )
             for process in processes.values():
                 process.ask("forget")
     return found
@@ -70,7 +73,8 @@ def run_case(
         processes: A process for each setting.
         folder: For the recordings that are compared.
         rounds: Rounds.
-        patience: Seconds after which there is no further round, but for the first three.
+        patience: Seconds after which there is no further round, but for the first three; a peer that needs longer for
+            one is timed once.
 
     Returns:
         What the case is, the worst disagreement, and by peer: its fastest way and process, the seconds of every round,
@@ -170,5 +174,7 @@ def _time(
         if number == 0:
             best = {peer: min(seconds[each][0] for each in racing if each.peer == peer) for peer in
                     {each.peer for each in racing}}  # fmt: skip
-            still = [each for each in racing if seconds[each][0] <= BEHIND * best[each.peer]]
+            still = [each for each in racing if seconds[each][0] <= min(patience, BEHIND * best[each.peer])]
+            if not still:
+                break
     return seconds
