@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,10 +12,19 @@ from lab.policies.base import Policy, Workspace, check_sizes
 from lab.problems import Problem
 from lab.randomness import WEIGHTS, per_seed
 
-# activation: (itself, in place; a gradient by its output carried back to its input, given that output)
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., Tensor]]] = {
-    "relu": (torch.relu_, partial(torch.ops.aten.threshold_backward, threshold=0)),
-    "tanh": (torch.tanh_, torch.ops.aten.tanh_backward),
+
+def _through_relu(gradient: Tensor, output: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+
+
+def _through_tanh(gradient: Tensor, output: Tensor) -> Tensor:
+    return torch.ops.aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+
+
+# activation: (itself; a gradient by its output carried back to its input, given that output), both in place
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "relu": (torch.relu_, _through_relu),
+    "tanh": (torch.tanh_, _through_tanh),
 }
 
 
@@ -114,12 +122,13 @@ class MLP(Policy):
         first, second = memory
         runs, terms = logit_gradient.shape[:2]
         square = _block(workspace, "square", first, runs, terms, self.width, self.width)
+        head = _block(workspace, "head", first, runs, terms, self.width, self.responses)
         gradients = (
             front,
             front.sum(2),
             torch.matmul(first.mT[:, None], behind, out=square),
             behind.sum(2),
-            second.mT[:, None] @ logit_gradient,
+            torch.matmul(second.mT[:, None], logit_gradient, out=head),
             logit_gradient.sum(2),
         )
         flat = [gradient.reshape(runs, terms, -1) for gradient in gradients]
@@ -175,8 +184,7 @@ class MLP(Policy):
             # Stacking terms as rows copies no weight.
             block = _block(workspace, name, output, runs, terms * prompts, self.width)
             carried = torch.bmm(carried.flatten(1, 2), weight.mT, out=block).unflatten(1, (terms, prompts))
-            carried = through(carried, output[:, None])
-            reached.append(carried)
+            reached.append(through(carried, output[:, None]))
         return reached[1], reached[0]
 
 
