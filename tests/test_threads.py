@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -124,3 +125,12 @@ def test_training_gives_the_same_bits_on_any_number_of_threads(name, monkeypatch
     used.clear()
     xr.testing.assert_identical(trained(1), several)
     assert used == {threading.get_ident()}
+
+
+@pytest.mark.parametrize(
+    ("runs", "size", "sizes"), [(103, 51, [34, 34, 35]), (51, 51, [51]), (52, 51, [26, 26]), (3, 1, [1] * 3)]
+)
+def test_chunks_are_few_and_nearly_equal_so_that_no_thread_waits_for_a_remainder(runs, size, sizes):
+    cut = chunks.Job.chunks(SimpleNamespace(problem=SimpleNamespace(runs=runs)), size)
+    assert [rows.stop - rows.start for rows in cut] == sizes
+    assert [run for rows in cut for run in range(runs)[rows]] == list(range(runs))

@@ -45,8 +45,10 @@ class Job:
     progress: Callable[[float], None] | None
 
     def chunks(self, size: int) -> list[slice]:
-        """Cut the runs into chunks of at most so many."""
-        return [slice(first, min(first + size, self.problem.runs)) for first in range(0, self.problem.runs, size)]
+        """Cut the runs into as few chunks of at most so many as there can be, of nearly equal size."""
+        runs = self.problem.runs
+        count = -(-runs // size)
+        return [slice(runs * index // count, runs * (index + 1) // count) for index in range(count)]
 
     def of_runs(self, rows: slice) -> Job:
         """Return the part of some runs, on the device."""
