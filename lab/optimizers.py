@@ -11,7 +11,7 @@ from torch.optim.adam import adam
 
 from lab.objectives.base import check_hyper
 
-FUSED = 20_000  # entries from which torch's one-pass Adam repays its call
+FUSED = 5_000  # entries from which torch's one-pass Adam repays its call
 
 
 class Optimizer(ABC):

@@ -13,6 +13,7 @@ import xarray as xr
 from torch import Tensor
 
 import lab
+from lab import optimizers
 from lab.gradients import decompose
 from lab.objectives import Objective, PairLogProbs
 from lab.objectives.base import per_run
@@ -70,6 +71,28 @@ def test_a_trajectory_is_that_of_autograd_and_torch_optim_one_run_after_the_othe
             for step in range(steps + 1):
                 loss = plain.total_loss(OBJECTIVES[objective], world.preferences, log_prob[step], log_prob[0], run)
                 assert float(total[step]) == pytest.approx(float(loss), rel=1e-9, abs=1e-12)
+
+
+def test_a_smooth_network_is_still_that_of_autograd_after_five_hundred_steps_of_adam(monkeypatch):
+    """To 1e-9, in its path and in both terms' norms; by the one-pass step, as large networks go."""
+    monkeypatch.setattr(optimizers, "FUSED", 0)
+    world, steps, optimizer = worlds.problem(), 500, lab.Adam(torch.tensor([1e-3, 3e-3, 1e-2], dtype=torch.float64))
+    machine, start = worlds.policy("mlp-tanh", world), worlds.state("mlp-tanh", world)
+    record = trained(
+        "mlp-tanh", OBJECTIVES["dpo per run"], optimizer, steps=steps, record=replace(EVERYTHING, every=50)
+    )
+    for run in range(world.runs):
+        log_prob, parameters = plain.train(
+            machine, OBJECTIVES["dpo per run"], world.preferences, optimizer, start[run], run, steps
+        )
+        np.testing.assert_allclose(record.log_prob[run], log_prob[::50], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(record.parameters[run], parameters[::50], rtol=1e-9, atol=1e-9)
+    for row in range(record.sizes["step"]):
+        state = tensor(record.parameters[:, row])
+        reference = tensor(record.reference_log_prob)
+        found = decompose(machine, state, OBJECTIVES["dpo per run"], world.preferences, reference)
+        np.testing.assert_allclose(record.parameter_log_norm[:, row], found.log_norm("parameter"), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(record.parameter_cosine[:, row], found.cosine("parameter"), rtol=0, atol=1e-9)
 
 
 def test_a_table_of_logits_starts_where_the_problem_says():
