@@ -15,6 +15,7 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.references import reference_parameters
+from lab.training.budget import check_budget, record_bytes
 from lab.training.chunks import Job, train_chunks
 from lab.training.planning import plan
 from lab.training.recording import NonFiniteError, Record
@@ -40,6 +41,7 @@ def train(
     axes: Mapping[str, Sequence[object]] | None = None,
     attrs: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
+    memory: float | None = None,
 ) -> Any:
     """Train every run of a problem at once and return the record.
 
@@ -61,14 +63,15 @@ def train(
         axes: names and values whose product is the run dimension, `seed` last; None means {"seed": problem.seeds}.
         attrs: provenance, kept in the record.
         progress: called with the finished share in [0, 1].
+        memory: bytes that the record may take; None means half of the memory that is free.
 
     Returns:
         An xarray.Dataset of the schema in `lab.trajectory`.
 
     Raises:
         ValueError: for steps < 1, a batch size out of range, a device that is not there, a per-run value whose length
-            differs from the number of runs, batches or unequal weights with an objective that couples pairs, or
-            stages with a policy gradient or a reward model.
+            differs from the number of runs, a record that does not fit into memory, batches or unequal weights with an
+            objective that couples pairs, or stages with a policy gradient or a reward model.
         NonFiniteError: if a run becomes NaN or infinite: it names the run and carries the record up to there.
     """
     device = check_device(device)
@@ -106,6 +109,8 @@ def train(
         raise ValueError("start holds NaN or infinity; parameters must be finite: correct them")
     axes = axes or {"seed": list(problem.seeds)}
     chosen = plan(problem, policy, objective, optimizer, then=then, record=record)
+    needed = record_bytes(problem, policy, record, total, loop=chosen.loop, size=dtype.itemsize)
+    check_budget(needed, len(record.steps(total)), total, problem.runs, memory)
     job = Job(problem, policy, objective, optimizer, tuple(then), start, steps, record, batch, dtype, device, progress)
     tape, first_bad = train_chunks(job, chosen.loop)
     betas = then[-1].objective.betas if then else objective.betas
