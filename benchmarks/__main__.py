@@ -1,4 +1,7 @@
-"""Time the workloads and print median, spread and budget: `python -m benchmarks [NAME ...] [--long | --methods]`."""
+"""Time the workloads and print median, spread and budget: `python -m benchmarks [NAME ...] [--long | --methods]`.
+
+`python -m benchmarks race` and `python -m benchmarks scaling` are commands of their own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 from pathlib import Path
 
 import click
@@ -16,6 +20,8 @@ from rich.table import Table
 
 import lab
 from benchmarks.methods import write_methods
+from benchmarks.race.command import main as race
+from benchmarks.scaling.command import main as scaling
 from benchmarks.workloads import WORKLOADS
 
 OUT = Path(__file__).resolve().parent / "out" / "results.json"
@@ -73,4 +79,8 @@ def _show(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    commands = {"race": race, "scaling": scaling}
+    if sys.argv[1:] and sys.argv[1] in commands:
+        commands[sys.argv[1]](sys.argv[2:], prog_name=f"python -m benchmarks {sys.argv[1]}")
+    else:
+        main(prog_name="python -m benchmarks")

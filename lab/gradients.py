@@ -16,17 +16,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lab.objectives import Objective, PairLogProbs
 from lab.objectives.view import pick_pairs
-from lab.policies import Policy
+from lab.policies import Policy, Workspace
 from lab.preferences import Preferences
 
 SPACES = ("log_probability", "probability", "logit", "parameter")
 TERMS = ("chosen", "rejected")
+MANY = 64  # responses above which sums from the left and from the right cost less than a product of matrices
 
 
 def weight_table(weighted: Tensor, flat: Tensor, size: int) -> Tensor:
@@ -49,9 +51,9 @@ def weight_table(weighted: Tensor, flat: Tensor, size: int) -> Tensor:
 def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
     """Apply the softmax Jacobian: A - pi sum(A) = A (1 - pi) - pi (sum(A) - A), without losing small tails.
 
-    1 - pi is never formed by subtraction where pi > 1/2: there it is the sum of the other probabilities, so that a
-    gradient of 1e-80 on a response of probability 1 - 1e-80 is still exact. Nor is sum(A) - A, which would lose a small
-    weight beside a large one where several pairs of a prompt meet: it is summed from the left and from the right.
+    Neither 1 - pi nor sum(A) - A is formed by subtraction: each is the sum over the other responses. So a gradient of
+    1e-80 on a response of probability 1 - 1e-80 is still exact, and a small weight is not lost beside a large one where
+    several pairs of a prompt meet.
 
     Args:
         log_prob: [run, 1, prompt, response] in nats.
@@ -61,13 +63,18 @@ def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
         dL/d logits, [run, term, prompt, response]; sums to 0 over the responses.
     """
     prob = log_prob.exp()
-    likely = prob > 0.5
-    others = prob.masked_fill(likely, 0.0).sum(-1, keepdim=True)
-    complement = torch.where(likely, others, -torch.expm1(log_prob))
-    elsewhere = torch.zeros_like(table)
-    torch.cumsum(table[..., :-1], -1, out=elsewhere[..., 1:])
-    elsewhere[..., :-1] += table[..., 1:].flip(-1).cumsum(-1).flip(-1)
-    return table * complement - prob * elsewhere
+    return table * _others(prob) - prob * _others(table)
+
+
+def _others(values: Tensor) -> Tensor:
+    """Return for every response the sum over all others, [..., response], without subtracting."""
+    responses = values.shape[-1]
+    if responses <= MANY:
+        return values @ values.new_ones(responses, responses).fill_diagonal_(0)
+    others = torch.zeros_like(values)
+    torch.cumsum(values[..., :-1], -1, out=others[..., 1:])
+    others[..., :-1] += values[..., 1:].flip(-1).cumsum(-1).flip(-1)
+    return others
 
 
 def norms_and_cosine(terms: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -84,11 +91,42 @@ def norms_and_cosine(terms: Tensor, scale: Tensor | None = None) -> tuple[Tensor
     """
     peak = terms.abs().amax(-1, keepdim=True) if scale is None else scale
     scaled = terms / peak
-    gram = scaled @ scaled.mT
-    norm = gram.diagonal(dim1=-2, dim2=-1).sqrt()
-    peak = peak.squeeze(-1)
+    return measure_gram(scaled @ scaled.mT, peak)
+
+
+def measure_gram(gram: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Read norms and cosine off the inner products of the two terms, each divided by its scale before.
+
+    Args:
+        gram: inner products of the scaled terms, [..., term, term].
+        scale: what each term was divided by, [..., term, 1]; 0 marks a zero gradient.
+
+    Returns:
+        As `norms_and_cosine`.
+    """
+    norm = gram.diagonal(dim1=-2, dim2=-1).clamp_min(0).sqrt()  # a gradient that cancels may round to less than 0
+    peak = scale.squeeze(-1)
     log_norm = torch.where(peak > 0, peak.log() + norm.log(), -torch.inf)
-    return log_norm, (gram[:, 0, 1] / norm.prod(-1)).clamp(-1, 1)
+    return log_norm, (gram[..., 0, 1] / norm.prod(-1)).clamp(-1, 1)
+
+
+def scaled_gram(
+    policy: Policy, parameters: Tensor, memory: Any, by_logit: Tensor, workspace: Workspace | None = None
+) -> tuple[Tensor, Tensor]:
+    """Multiply the terms' gradients in parameter space with each other, without underflow or overflow.
+
+    Args:
+        policy: the policy; its `gram` need not form these gradients.
+        parameters: the state, [run, parameter].
+        memory: what the forward pass left.
+        by_logit: the terms' gradients in logit space, [run, term, prompt, response].
+        workspace: where to compute.
+
+    Returns:
+        What `measure_gram` reads. Where pushes of several prompts cancel, it is exact to 1e-16 of the largest push.
+    """
+    scale = by_logit.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries than v J has, and J is linear
+    return policy.gram(parameters, memory, by_logit / scale[..., None], workspace), scale
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 from lab.objectives.base import check_hyper
+
+FUSED = 5_000  # entries from which torch's one-pass Adam repays its call
 
 
 class Optimizer(ABC):
@@ -23,6 +26,10 @@ class Optimizer(ABC):
     @abstractmethod
     def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
         """Return the change of the parameters, [run, parameter], and advance `memory` in place; steps count from 1."""
+
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+        """Change the parameters in place, as `update` would up to rounding, and advance `memory`."""
+        parameters.add_(self.update(gradient, memory, step))
 
     def learning_rate(self, like: Tensor) -> float | Tensor:
         """Return the learning rate as a number or a [run, 1] column."""
@@ -49,6 +56,10 @@ class SGD(Optimizer):
     def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
         """Return -lr g, [run, parameter]."""
         return gradient * -self.learning_rate(gradient)
+
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+        """Subtract lr g in one pass."""
+        _subtract(parameters, gradient, self.learning_rate(gradient))
 
 
 @dataclass(frozen=True)
@@ -77,11 +88,17 @@ class Momentum(Optimizer):
 
     def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
         """Return -lr m after m <- momentum m + g, [run, parameter]."""
+        return self._remember(gradient, memory) * -self.learning_rate(gradient)
+
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+        """Subtract lr m in one pass."""
+        _subtract(parameters, self._remember(gradient, memory), self.learning_rate(gradient))
+
+    def _remember(self, gradient: Tensor, memory: tuple[Tensor, ...]) -> Tensor:
         decay = self.momentum
         if isinstance(decay, Tensor) and decay.ndim:
             decay = decay.to(gradient).view(-1, 1)
-        memory[0].mul_(decay).add_(gradient)
-        return memory[0] * -self.learning_rate(gradient)
+        return memory[0].mul_(decay).add_(gradient)
 
 
 @dataclass(frozen=True)
@@ -115,10 +132,47 @@ class Adam(Optimizer):
     def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
         """Return -lr m_hat / (sqrt(v_hat) + eps), [run, parameter]."""
         mean, square = memory
+        rate = self.learning_rate(gradient)
+        if self._fuses(gradient):
+            change = torch.zeros_like(gradient)
+            self._fused(change, gradient, memory, step, 1.0)
+            return change.mul_(rate)
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         correction = (1 - self.beta2**step) ** 0.5  # applied to eps and rate, which are fewer numbers than v
         eps = self.eps.to(gradient).view(-1, 1) if isinstance(self.eps, Tensor) and self.eps.ndim else self.eps
         root = square.sqrt().add_(eps * correction)
-        rate = self.learning_rate(gradient) * (correction / (self.beta1**step - 1))  # negative: a descent direction
+        rate = rate * (correction / (self.beta1**step - 1))  # negative: a descent direction
         return torch.div(mean, root, out=root).mul_(rate)
+
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+        """Change the parameters in the pass that advances the means, where there is one learning rate for all runs."""
+        rate = self.learning_rate(gradient)
+        if not self._fuses(gradient):
+            super().advance(parameters, gradient, memory, step)
+        elif isinstance(rate, Tensor) and rate.ndim:
+            change = torch.zeros_like(gradient)
+            self._fused(change, gradient, memory, step, 1.0)
+            parameters.addcmul_(change, rate)
+        else:
+            self._fused(parameters, gradient, memory, step, float(rate))
+
+    def _fuses(self, gradient: Tensor) -> bool:
+        return gradient.numel() >= FUSED and not (isinstance(self.eps, Tensor) and self.eps.ndim)
+
+    def _fused(self, moved: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int, rate: float) -> None:
+        """Take torch's one-pass step of one learning rate."""
+        mean, square = memory
+        adam(
+            [moved], [gradient], [mean], [square], [], [torch.tensor(step - 1.0, device=gradient.device)],
+            fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
+            lr=rate, beta1=self.beta1, beta2=self.beta2, eps=float(self.eps),
+        )  # fmt: skip
+
+
+def _subtract(parameters: Tensor, direction: Tensor, rate: float | Tensor) -> None:
+    """Subtract rate * direction in place; the rate is a number or a [run, 1] column."""
+    if isinstance(rate, Tensor):
+        parameters.addcmul_(direction, rate, value=-1)
+    else:
+        parameters.sub_(direction, alpha=rate)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from lab.optimizers import Adam
-from lab.policies import MLP, Policy
+from lab.policies import MLP, Policy, Workspace
 from lab.problems import Problem
-from lab.threads import one_thread
+from lab.threads import one_thread, spread
 
 TOLERANCE = 1e-4  # nats of KL(target || reference), in the worst prompt of the worst run
 STEPS = 1000
 PEAK_LR = 3e-3
 ROUNDS = 4
+CHUNK = 48  # runs fitted together: optimiser state of so many of the paper's network stays in cache
 
 
 def reference_parameters(policy: Policy, problem: Problem) -> Tensor:
@@ -67,9 +69,14 @@ def fit_reference(policy: Policy, parameters: Tensor, target_log_prob: Tensor) -
     fitted = parameters.clone()
     todo = torch.arange(len(parameters))
     for round_ in range(ROUNDS):
+        steps = STEPS * 2**round_
+
+        def fit(chunk: Tensor, check: Callable[[], None], steps: int = steps) -> None:
+            with torch.inference_mode():
+                fitted[chunk] = _descend(policy, fitted[chunk], target_log_prob[chunk].exp(), steps, check)
+
+        spread(fit, todo.split(CHUNK))
         with one_thread(), torch.inference_mode():
-            for chunk in todo.split(64):  # optimiser state of 64 runs of the paper's network stays in cache
-                fitted[chunk] = _descend(policy, fitted[chunk], target_log_prob[chunk].exp(), STEPS * 2**round_)
             divergence = _divergence(policy, fitted, target_log_prob)
         todo = torch.nonzero(~(divergence <= TOLERANCE)).flatten()
         if len(todo) == 0:
@@ -81,15 +88,16 @@ def fit_reference(policy: Policy, parameters: Tensor, target_log_prob: Tensor) -
     )
 
 
-def _descend(policy: Policy, parameters: Tensor, target: Tensor, steps: int) -> Tensor:
+def _descend(policy: Policy, parameters: Tensor, target: Tensor, steps: int, check: Callable[[], None]) -> Tensor:
     parameters = parameters.clone()
-    memory = Adam(PEAK_LR).memory(parameters)
+    memory, space = Adam(PEAK_LR).memory(parameters), Workspace()
     for step in range(1, steps + 1):
-        logits, activations = policy.forward(parameters)
+        check()
+        logits, activations = policy.forward(parameters, space)
         residual = (logits.softmax(-1) - target) / target.shape[1]  # d cross-entropy / d logits
-        gradient = policy.pullback(parameters, activations, residual[:, None])[:, 0]
+        gradient = policy.pullback(parameters, activations, residual[:, None], space)[:, 0]
         rate = PEAK_LR * 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        parameters += Adam(rate).update(gradient, memory, step)
+        Adam(rate).advance(parameters, gradient, memory, step)
     return parameters
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mpmath import mp, mpf
 
 import lab
+from lab import gradients
 from lab.gradients import SPACES, Decomposition, decompose, log_prob_change, norms_and_cosine
 from tests import plain, worlds
 from tests.worlds import OBJECTIVES, POLICIES, draw
@@ -166,6 +167,21 @@ def test_a_zero_gradient_has_norm_minus_infinity_no_cosine_and_a_zero_product():
     for space in SPACES:
         sign, log_size = found.inner(space)
         assert (sign == 0).all() and log_size.isneginf().all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 60.0], ids=["spread out", "nearly certain"])
+def test_many_responses_are_summed_as_few_are(scale, monkeypatch):
+    """From the left and from the right, or by a matrix: exact in the smallest entries of 1e-100 and less."""
+    log_prob = (scale * draw(2, 1, 3, 9)).log_softmax(-1)
+    table = draw(2, 2, 3, 9, seed=4) * torch.logspace(0, -80, 9, dtype=torch.float64)
+    few = gradients.logit_gradient(log_prob, table)
+    monkeypatch.setattr(gradients, "MANY", 0)
+    torch.testing.assert_close(gradients.logit_gradient(log_prob, table), few, rtol=1e-13, atol=0)
+    for response in range(9):  # an entry at a time, as it is defined
+        others = [y for y in range(9) if y != response]
+        prob, mine = log_prob.exp(), table[..., response]
+        expected = mine * prob[..., others].sum(-1) - prob[..., response] * table[..., others].sum(-1)
+        torch.testing.assert_close(few[..., response], expected, rtol=1e-12, atol=0)
 
 
 def test_a_change_of_logits_moves_log_probabilities_by_the_softmaxs_derivative():

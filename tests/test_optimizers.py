@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import lab
+from lab import optimizers
 from tests import plain
 from tests.worlds import draw
 
@@ -39,19 +40,25 @@ def theirs(optimizer, parameters: torch.Tensor, run: int) -> torch.optim.Optimiz
     return torch.optim.Adam([parameters], lr=rate, betas=betas, eps=float(plain.one(optimizer.eps, run)), foreach=False)
 
 
+@pytest.mark.parametrize("one_pass_from", [optimizers.FUSED, 0], ids=["several passes", "one pass"])
 @pytest.mark.parametrize("scale", [1.0, 1e-9], ids=["gradients near 1", "gradients below eps"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_step_is_that_of_torch_optim(name, scale):
+def test_every_step_is_that_of_torch_optim(name, scale, one_pass_from, monkeypatch):
     """To 1e-12 over 50 steps, gradients given; some are zero, and some stay far below Adam's eps."""
+    monkeypatch.setattr(optimizers, "FUSED", one_pass_from)
     optimizer, gradients = OPTIMIZERS[name], scale * draw(STEPS, RUNS, PARAMETERS)
     gradients[:, :, 0] = 0
     start = draw(RUNS, PARAMETERS, seed=1)
     state, memory = start.clone(), optimizer.memory(start)
+    advanced, advancing = start.clone(), optimizer.memory(start)
     ours = []
     for step, gradient in enumerate(gradients, 1):
         given = gradient.clone()
         state = state + optimizer.update(gradient, memory, step)
+        optimizer.advance(advanced, gradient, advancing, step)
         assert torch.equal(gradient, given), "the gradient itself is left alone"
+        torch.testing.assert_close(advanced, state, rtol=1e-13, atol=1e-13)
+        assert all(torch.equal(*parts) for parts in zip(advancing, memory, strict=True))
         ours.append(state)
     for run in range(RUNS):
         parameters = start[run].clone().requires_grad_()

@@ -65,6 +65,54 @@ def test_one_term_and_several_terms_are_the_same_map(name):
         torch.testing.assert_close(alone[:, 0], together[:, term], rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.parametrize("name", POLICIES)
+def test_inner_products_of_terms_are_those_of_their_gradients(name):
+    world = worlds.problem()
+    machine, theta = worlds.policy(name, world), worlds.state(name, world)
+    _, memory = machine.forward(theta)
+    pull = draw(world.runs, 3, world.prompts, world.responses, seed=8)
+    rows = machine.pullback(theta, memory, pull)
+    gram = machine.gram(theta, memory, pull)
+    torch.testing.assert_close(gram, torch.einsum("rsp,rtp->rst", rows, rows), rtol=1e-12, atol=1e-12)
+
+
+def test_pushes_that_all_but_cancel_in_a_network_without_active_units_keep_their_size():
+    """Then only the last bias moves, by the sum over prompts, however large each prompt's push is."""
+    machine = lab.MLP(2, 3, 4, "relu")
+    theta = -torch.ones(1, machine.parameter_count, dtype=torch.float64)
+    logits, memory = machine.forward(theta)
+    assert (memory[1] == 0).all() and (logits == -1).all()
+    pull = torch.tensor([[1.0, 0.0, 0.0], [1e-12 - 1, 0.0, 0.0]], dtype=torch.float64)[None, None]
+    left = float(pull.sum())
+    assert float(machine.gram(theta, memory, pull)) == pytest.approx(left**2, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_passes_in_a_workspace_are_those_in_fresh_memory_step_after_step(name):
+    world = worlds.problem()
+    machine, space = worlds.policy(name, world), lab.policies.Workspace()
+    for seed, terms in ((1, 1), (2, 2), (3, 1)):
+        theta = worlds.state(name, world, seed=seed)
+        pull = draw(world.runs, terms, world.prompts, world.responses, seed=seed)
+        logits, memory = machine.forward(theta)
+        there, kept = machine.forward(theta, space)
+        assert torch.equal(there, logits)
+        assert torch.equal(machine.pullback(theta, kept, pull, space), machine.pullback(theta, memory, pull))
+        assert torch.equal(machine.gram(theta, kept, pull, space), machine.gram(theta, memory, pull))
+
+
+def test_a_workspace_gives_a_block_again_for_its_name_and_shape_only():
+    space, like = lab.policies.Workspace(), torch.zeros(2)
+    block = space.block("front", like, 3, 4)
+    assert block.shape == (3, 4) and space.block("front", like, 3, 4) is block
+    others = [
+        space.block("behind", like, 3, 4),
+        space.block("front", like, 4, 3),
+        space.block("front", like.int(), 3, 4),
+    ]
+    assert len({each.data_ptr() for each in (block, *others)}) == 4 and others[2].dtype == torch.int32
+
+
 def test_only_the_table_has_logits_for_parameters():
     world = worlds.problem()
     flags = {name: worlds.policy(name, world).parameters_are_logits for name in POLICIES}

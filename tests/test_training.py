@@ -13,10 +13,11 @@ import xarray as xr
 from torch import Tensor
 
 import lab
+from lab import optimizers
 from lab.gradients import decompose
 from lab.objectives import Objective, PairLogProbs
 from lab.objectives.base import per_run
-from lab.training import check_device, trainer
+from lab.training import check_device, chunks
 from lab.training.batches import EPOCHS_AHEAD, pair_weights
 from tests import plain, worlds
 from tests.worlds import BETAS, OBJECTIVES, OTHERS, POLICIES
@@ -72,6 +73,28 @@ def test_a_trajectory_is_that_of_autograd_and_torch_optim_one_run_after_the_othe
                 assert float(total[step]) == pytest.approx(float(loss), rel=1e-9, abs=1e-12)
 
 
+def test_a_smooth_network_is_still_that_of_autograd_after_five_hundred_steps_of_adam(monkeypatch):
+    """To 1e-9, in its path and in both terms' norms; by the one-pass step, as large networks go."""
+    monkeypatch.setattr(optimizers, "FUSED", 0)
+    world, steps, optimizer = worlds.problem(), 500, lab.Adam(torch.tensor([1e-3, 3e-3, 1e-2], dtype=torch.float64))
+    machine, start = worlds.policy("mlp-tanh", world), worlds.state("mlp-tanh", world)
+    record = trained(
+        "mlp-tanh", OBJECTIVES["dpo per run"], optimizer, steps=steps, record=replace(EVERYTHING, every=50)
+    )
+    for run in range(world.runs):
+        log_prob, parameters = plain.train(
+            machine, OBJECTIVES["dpo per run"], world.preferences, optimizer, start[run], run, steps
+        )
+        np.testing.assert_allclose(record.log_prob[run], log_prob[::50], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(record.parameters[run], parameters[::50], rtol=1e-9, atol=1e-9)
+    for row in range(record.sizes["step"]):
+        state = tensor(record.parameters[:, row])
+        reference = tensor(record.reference_log_prob)
+        found = decompose(machine, state, OBJECTIVES["dpo per run"], world.preferences, reference)
+        np.testing.assert_allclose(record.parameter_log_norm[:, row], found.log_norm("parameter"), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(record.parameter_cosine[:, row], found.cosine("parameter"), rtol=0, atol=1e-9)
+
+
 def test_a_table_of_logits_starts_where_the_problem_says():
     world = worlds.problem()
     record = lab.train(world, lab.Tabular(worlds.PROMPTS, worlds.RESPONSES), lab.DPO(0.1), lab.SGD(1.0), steps=1)
@@ -121,7 +144,7 @@ def test_a_batch_of_runs_is_the_same_runs_one_by_one(policy, optimizer, batch):
 def test_chunks_of_runs_change_nothing(policy, monkeypatch):
     whole = trained(policy, OBJECTIVES["flex per run"], OPTIMIZERS["adam"], batch=2)
     for runs in (1, 2):
-        monkeypatch.setattr(trainer, "CHUNK", runs * worlds.policy(policy, worlds.problem()).parameter_count)
+        monkeypatch.setattr(chunks, "CHUNK", runs * worlds.policy(policy, worlds.problem()).parameter_count)
         tolerance = 0 if policy == "tabular" else 1e-12
         same(
             trained(policy, OBJECTIVES["flex per run"], OPTIMIZERS["adam"], batch=2),
@@ -133,7 +156,7 @@ def test_chunks_of_runs_change_nothing(policy, monkeypatch):
 
 def test_a_policy_larger_than_a_chunk_still_trains(monkeypatch):
     whole = trained("mlp-relu", lab.DPO(0.1), lab.SGD(0.1))
-    monkeypatch.setattr(trainer, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     same(trained("mlp-relu", lab.DPO(0.1), lab.SGD(0.1)), whole, rtol=1e-12, atol=1e-12)
 
 
@@ -413,7 +436,7 @@ def test_the_last_rows_before_a_break_are_finite_wherever_it_falls(every):
 
 
 def test_the_break_is_found_in_whatever_chunk_it_is(monkeypatch):
-    monkeypatch.setattr(trainer, "CHUNK", 1)
+    monkeypatch.setattr(chunks, "CHUNK", 1)
     rates = torch.tensor([1e-3, 1e-3, 1e6], dtype=torch.float64)
     with pytest.raises(lab.NonFiniteError, match=r"in: this training, seed 7, step \d+; \d+ recorded states") as caught:
         trained("tabular", lab.IPO(0.1), lab.SGD(rates), steps=60)

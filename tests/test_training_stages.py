@@ -8,7 +8,7 @@ import torch
 
 import lab
 from lab.gradients import decompose
-from lab.training import Stage, trainer
+from lab.training import Stage, chunks
 from tests import plain, worlds
 from tests.worlds import BETAS, OBJECTIVES, OTHERS, POLICIES
 
@@ -151,7 +151,7 @@ def test_the_terms_may_be_followed_one_after_the_other():
 def test_chunks_of_runs_take_their_own_settings_through_all_stages(policy, monkeypatch):
     stages = (Stage(OBJECTIVES["sum per run"], OPTIMIZERS["momentum"], 3), Stage(lab.IPO(OTHERS), lab.SGD(RATES), 3))
     whole = trained(policy, lab.DPO(BETAS), OPTIMIZERS["adam"], 3, *stages, batch=2)
-    monkeypatch.setattr(trainer, "CHUNK", worlds.policy(policy, worlds.problem()).parameter_count)
+    monkeypatch.setattr(chunks, "CHUNK", worlds.policy(policy, worlds.problem()).parameter_count)
     apart = trained(policy, lab.DPO(BETAS), OPTIMIZERS["adam"], 3, *stages, batch=2)
     for name in whole.data_vars:
         np.testing.assert_allclose(apart[name], whole[name], rtol=1e-10, atol=1e-12, err_msg=str(name))

@@ -29,19 +29,27 @@ from lab.training import NonFiniteError, Record, Stage, check_device, train
 OF_THE_POLICY = ("beta", "ratio_clip")  # axes that a reward model knows nothing of
 
 
-def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable[[float], None] | None = None) -> Any:
+def run(
+    experiment: str | Experiment,
+    *,
+    device: str = "cpu",
+    progress: Callable[[float], None] | None = None,
+    memory: float | None = None,
+) -> Any:
     """Run an experiment and return its record.
 
     Args:
         experiment: an experiment or its line, such as "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24".
         device: "cpu", "cuda", ...
         progress: called with the finished share in [0, 1].
+        memory: bytes that the record of a cell may take; None means half of the memory that is free.
 
     Returns:
         An xarray.Dataset of the schema in `lab.trajectory`; its dimensions begin with the swept axes and `seed`.
 
     Raises:
-        ValueError: if the line is not valid (it says what is, and the nearest valid word) or the device is not there.
+        ValueError: if the line is not valid (it says what is, and the nearest valid word), the device is not there, or
+            the record does not fit into memory.
         NonFiniteError: if a run becomes NaN or infinite: it names line, seed and step and carries what was recorded.
     """
     experiment = experiment if isinstance(experiment, Experiment) else Experiment.parse(experiment)
@@ -51,7 +59,7 @@ def run(experiment: str | Experiment, *, device: str = "cpu", progress: Callable
     for index, (cell, coordinates) in enumerate(cells):
         share = _share(progress, index, len(cells))
         try:
-            records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share)
+            records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share, memory)
         except NonFiniteError as error:
             done = zip(cells, records.values(), strict=False)
             error.finished = tuple(record.assign_attrs(experiment=str(cell)) for (cell, _), record in done)
@@ -160,7 +168,9 @@ def reference(policy: Policy, problem: Problem) -> Tensor:
     return torch.from_numpy(fitted["parameters"])[[where[first[key]] for key in keys]]
 
 
-def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable[[float], None] | None) -> Any:
+def _run_cell(
+    experiment: Experiment, line: str, device: str, progress: Callable[[float], None] | None, memory: float | None
+) -> Any:
     problem, policy, objective, optimizer, axes = build(experiment, device=device)
     keep = str(experiment.value("keep"))
     return train(
@@ -178,6 +188,7 @@ def _run_cell(experiment: Experiment, line: str, device: str, progress: Callable
         axes=axes,
         attrs={"experiment": line, "lab_version": lab.__version__},
         progress=progress,
+        memory=memory,
     )
 
 

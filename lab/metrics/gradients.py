@@ -125,12 +125,16 @@ def _reduce(ds: xr.Dataset, measure: Callable[[np.ndarray, np.ndarray], np.ndarr
     several times as long, and so do large temporary arrays, whose memory the system hands out page by page.
     """
     # A transpose alone would leave the old order in memory.
-    log_prob = np.ascontiguousarray(ds["log_prob"].transpose("response", "prompt", *_leading(ds)).values, np.float64)
+    log_prob = np.ascontiguousarray(ds["log_prob"].transpose("response", "prompt", *_lanes(ds)).values, np.float64)
     log_prob = log_prob.reshape(*log_prob.shape[:2], 1, -1)
-    table = _scatter(ds)
+    named, rest = _named_and_rest(ds)
+    table = _scatter(ds, named)
     width = max(1, BLOCK // (log_prob.shape[0] * log_prob.shape[1]))
     blocks = [
-        [measure(*gradient) for gradient in _gradients(log_prob[..., i : i + width], table[..., i : i + width])]
+        [
+            measure(*gradient)
+            for gradient in _gradients(*_fold(log_prob[..., i : i + width], named, rest), table[..., i : i + width])
+        ]
         for i in range(0, log_prob.shape[-1], width)
     ]
     rows = [np.concatenate(parts, axis=-1) for parts in zip(*blocks, strict=True)]
@@ -139,8 +143,45 @@ def _reduce(ds: xr.Dataset, measure: Callable[[np.ndarray, np.ndarray], np.ndarr
     return rows
 
 
-def _gradients(log_prob: np.ndarray, by_log_prob: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each derived space's gradient [response, prompt, term, run · step] = scaled · exp(scale).
+def _named_and_rest(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """List the responses of each prompt that pairs name, and the others, [row, prompt] each; -1 fills up."""
+    mask = np.zeros((ds.sizes["prompt"], ds.sizes["response"]), bool)
+    for which in ("chosen", "rejected"):
+        mask[ds["pair_prompt"].values, ds[which].values] = True
+    lists = []
+    for kept in (mask, ~mask):
+        rows = np.full((max(1, kept.sum(1).max()), len(kept)), -1)
+        prompt, response = np.nonzero(kept)
+        rows[np.cumsum(kept, 1)[prompt, response] - 1, prompt] = response
+        lists.append(rows)
+    return lists[0], lists[1]
+
+
+def _fold(log_prob: np.ndarray, named: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fold the responses that no pair names into one row, [row, prompt, 1, run · step] each.
+
+    A gradient in the logits has -π_y Σ_z A_z on each of them, and none elsewhere: of these entries their mass Σ_y π_y
+    enters the others', and their length (Σ_y π_y²)^½ the norm and inner products.
+
+    Returns:
+        log π of the named responses and then log Σ_y π_y; the same with log (Σ_y π_y²)^½ last.
+    """
+    kept, folded = (
+        np.where(rows[..., None, None] < 0, -np.inf, np.take_along_axis(log_prob, rows[..., None, None], 0))
+        for rows in (named, rest)
+    )
+    peak = _finite(folded.max(0, keepdims=True))
+    share = np.exp(folded - peak)
+    with np.errstate(divide="ignore"):
+        mass = np.log(share.sum(0, keepdims=True)) + peak
+        length = 0.5 * np.log((share * share).sum(0, keepdims=True)) + peak
+    return np.concatenate([kept, mass]), np.concatenate([kept, length])
+
+
+def _gradients(
+    log_prob: np.ndarray, log_length: np.ndarray, by_log_prob: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each derived space's gradient [row, prompt, term, run · step] = scaled · exp(scale), on the rows of `_fold`.
 
     A scale per term, run and step keeps the largest entry near 1, so that no square over- or underflows.
     """
@@ -148,7 +189,7 @@ def _gradients(log_prob: np.ndarray, by_log_prob: np.ndarray) -> list[tuple[np.n
         sign, log_size = np.sign(by_log_prob), np.log(np.abs(by_log_prob))
         # Row y of the softmax's Jacobian, without cancellation: A_y (1 - π_y) - π_y Σ_{z≠y} A_z.
         others = _sum_of_others(by_log_prob)
-        own, rest = log_size + log_others(log_prob), np.log(np.abs(others)) + log_prob
+        own, rest = log_size + log_others(log_prob), np.log(np.abs(others)) + log_length
         scale = _finite(np.maximum(own, rest).max(axis=(0, 1)))
         logit = sign * _exp(own - scale) - np.sign(others) * _exp(rest - scale), scale
         gradients = []
@@ -158,21 +199,28 @@ def _gradients(log_prob: np.ndarray, by_log_prob: np.ndarray) -> list[tuple[np.n
     return [*gradients, logit]
 
 
-def _scatter(ds: xr.Dataset) -> np.ndarray:
-    """The table ∂L/∂log π of each term, [response, prompt, term, run · step]; pairs that share a response add up."""
-    weight = (ds["response_weight"] * ds["pair_weight"]).transpose("term", "pair", *_leading(ds)).values
+def _scatter(ds: xr.Dataset, named: np.ndarray) -> np.ndarray:
+    """The table ∂L/∂log π of each term on the rows of `_fold`, [row, prompt, term, run · step]; equal places add up."""
+    weight = (ds["response_weight"] * ds["pair_weight"]).transpose("term", "pair", *_lanes(ds)).values
     weight = weight.reshape(*weight.shape[:2], -1)
-    table = np.zeros((ds.sizes["response"] * ds.sizes["prompt"], len(weight), weight.shape[-1]))
+    table = np.zeros(((len(named) + 1) * ds.sizes["prompt"], len(weight), weight.shape[-1]))
     for term, which in enumerate(("chosen", "rejected")):
-        place = ds[which].values * ds.sizes["prompt"] + ds["pair_prompt"].values
+        prompt = ds["pair_prompt"].values
+        place = (named[:, prompt] == ds[which].values).argmax(0) * ds.sizes["prompt"] + prompt
         order = np.argsort(place, kind="stable")
         places, starts = np.unique(place[order], return_index=True)
         table[places, term] = np.add.reduceat(weight[term, order], starts, axis=0)
-    return table.reshape(ds.sizes["response"], ds.sizes["prompt"], *table.shape[1:])
+    return table.reshape(-1, ds.sizes["prompt"], *table.shape[1:])
 
 
 def _leading(ds: xr.Dataset) -> list:
     return [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+
+
+def _lanes(ds: xr.Dataset) -> list:
+    """Runs and steps in the order in which they stand in memory, so that they are copied in long pieces."""
+    strides = dict(zip(ds["log_prob"].dims, ds["log_prob"].values.strides, strict=True))
+    return sorted(_leading(ds), key=lambda dim: -abs(strides[dim]))
 
 
 def _sum_of_others(table: np.ndarray) -> np.ndarray:
@@ -206,10 +254,10 @@ def _cosine(scaled: np.ndarray, _: np.ndarray) -> np.ndarray:
 
 def _stack(ds: xr.Dataset, rows: list[np.ndarray], last: tuple[str, ...], recorded: str) -> xr.DataArray:
     """Join the derived spaces' rows, [*last, run · step], and the parameter space's: [..., step, space, *last]."""
-    leading = _leading(ds)
+    leading, lanes = _leading(ds), _lanes(ds)
     coords = {dim: ds[dim] for dim in leading if dim in ds.coords}
-    shape = tuple(ds.sizes[dim] for dim in leading)
-    arrays = [xr.DataArray(row.reshape(*row.shape[:-1], *shape), dims=(*last, *leading), coords=coords) for row in rows]
+    shape = tuple(ds.sizes[dim] for dim in lanes)
+    arrays = [xr.DataArray(row.reshape(*row.shape[:-1], *shape), dims=(*last, *lanes), coords=coords) for row in rows]
     arrays = [array.transpose(*leading, *last) for array in arrays]
     spaces: tuple[str, ...] = DERIVED_SPACES
     parameter = ds[recorded].drop_vars("term", errors="ignore") if recorded in ds else None

@@ -10,12 +10,31 @@ from torch import Tensor
 from lab.problems import Problem
 
 
+class Workspace:
+    """Memory that the passes of a loop write anew at every step: fresh memory costs more than what is computed in it.
+
+    What a pass in a workspace returns holds until the next pass of its kind and shape there.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[object, ...], Tensor] = {}
+
+    def block(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Return the block of that name and shape, with what was last written there."""
+        key = (name, shape, like.dtype, like.device)
+        if key not in self._blocks:
+            self._blocks[key] = like.new_empty(shape)
+        return self._blocks[key]
+
+
 class Policy(ABC):
     """A softmax policy over responses: pi(y|x) = softmax over y of logits(x, y).
 
     All parameters of a run are one flat vector, so parameters are [run, parameter] for every policy. A policy sees
     parameters, never a loss. With J = d logits / d parameters, `pullback` computes v J and `pushforward` computes J v;
     both take a `term` dimension, so that the chosen and the rejected term stay apart.
+
+    Passes that are given a workspace may write there what they return; without one they allocate.
     """
 
     @property
@@ -40,12 +59,21 @@ class Policy(ABC):
         """Return the same network as a reward model, with parameters of which all scores are 0, [run, parameter]."""
 
     @abstractmethod
-    def forward(self, parameters: Tensor) -> tuple[Tensor, Any]:
+    def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, Any]:
         """Return the logits [run, prompt, response], and what `pullback` and `pushforward` need of this pass."""
 
     @abstractmethod
-    def pullback(self, parameters: Tensor, memory: Any, logit_gradient: Tensor) -> Tensor:
+    def pullback(
+        self, parameters: Tensor, memory: Any, logit_gradient: Tensor, workspace: Workspace | None = None
+    ) -> Tensor:
         """Return v J: [run, term, prompt, response] to [run, term, parameter]."""
+
+    def gram(
+        self, parameters: Tensor, memory: Any, logit_gradient: Tensor, workspace: Workspace | None = None
+    ) -> Tensor:
+        """Return the inner products of the terms' parameter gradients, (v J)(v J)^T, [run, term, term]."""
+        gradients = self.pullback(parameters, memory, logit_gradient, workspace)
+        return gradients @ gradients.mT
 
     @abstractmethod
     def pushforward(self, parameters: Tensor, memory: Any, direction: Tensor) -> Tensor:

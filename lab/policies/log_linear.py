@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lab.policies.base import Policy
+from lab.policies.base import Policy, Workspace
 from lab.problems import Problem
 from lab.randomness import FEATURES, per_seed
 
@@ -94,11 +94,13 @@ class LogLinear(Policy):
         """Return the same features without an offset, and zeros."""
         return replace(self, offset=torch.zeros_like(self.offset)), self.start(problem)
 
-    def forward(self, parameters: Tensor) -> tuple[Tensor, None]:
+    def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, None]:
         """Return offset + phi . theta, [run, prompt, response]."""
         return self.offset + self.pushforward(parameters, None, parameters[:, None])[:, 0], None
 
-    def pullback(self, parameters: Tensor, memory: None, logit_gradient: Tensor) -> Tensor:
+    def pullback(
+        self, parameters: Tensor, memory: None, logit_gradient: Tensor, workspace: Workspace | None = None
+    ) -> Tensor:
         """Return the logit gradient times the feature matrix, [run, term, parameter]."""
         return logit_gradient.flatten(2) @ self.features.flatten(1, 2)
 

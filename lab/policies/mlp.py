@@ -8,14 +8,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.policies.base import Policy, check_sizes
+from lab.policies.base import Policy, Workspace, check_sizes
 from lab.problems import Problem
 from lab.randomness import WEIGHTS, per_seed
 
-# activation: (function, its derivative as a function of its own output)
-ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
-    "relu": (torch.relu, lambda h: (h > 0).to(h.dtype)),
-    "tanh": (torch.tanh, lambda h: 1 - h * h),
+
+def _through_relu(gradient: Tensor, output: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward.grad_input(gradient, output, 0, grad_input=gradient)
+
+
+def _through_tanh(gradient: Tensor, output: Tensor) -> Tensor:
+    return torch.ops.aten.tanh_backward.grad_input(gradient, output, grad_input=gradient)
+
+
+# activation: (itself; a gradient by its output carried back to its input, given that output), both in place
+ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    "relu": (torch.relu_, _through_relu),
+    "tanh": (torch.tanh_, _through_tanh),
 }
 
 
@@ -91,43 +100,94 @@ class MLP(Policy):
         pieces = flat.split(sizes, dim=-1)
         return [piece.unflatten(-1, shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
 
-    def forward(self, parameters: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the logits [run, prompt, response] and both hidden layers [run, prompt, width]."""
         function, _ = ACTIVATIONS[self.activation]
         w1, b1, w2, b2, w3, b3 = self.split(parameters)
-        first = function(w1 + b1)  # a one-hot prompt picks one row of W1
-        second = function(torch.baddbmm(b2, first, w2))
+        hidden = (len(parameters), self.prompts, self.width)
+        # A one-hot prompt picks one row of W1.
+        first = function(torch.add(w1, b1, out=_block(workspace, "first", parameters, *hidden)))
+        second = function(torch.baddbmm(b2, first, w2, out=_block(workspace, "second", parameters, *hidden)))
         return torch.baddbmm(b3, second, w3), (first, second)
 
-    def pullback(self, parameters: Tensor, memory: tuple[Tensor, Tensor], logit_gradient: Tensor) -> Tensor:
+    def pullback(
+        self,
+        parameters: Tensor,
+        memory: tuple[Tensor, Tensor],
+        logit_gradient: Tensor,
+        workspace: Workspace | None = None,
+    ) -> Tensor:
         """Return v J by one reverse pass for all runs and terms, [run, term, parameter]."""
-        _, derivative = ACTIVATIONS[self.activation]
+        front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
-        _, _, w2, _, w3, _ = self.split(parameters)
-        terms = logit_gradient.shape[1]
-        behind = self._through(logit_gradient, w3) * derivative(second)[:, None]  # [run, term, prompt, width]
-        front = self._through(behind, w2) * derivative(first)[:, None]
+        runs, terms = logit_gradient.shape[:2]
+        square = _block(workspace, "square", first, runs, terms, self.width, self.width)
+        head = _block(workspace, "head", first, runs, terms, self.width, self.responses)
         gradients = (
             front,
             front.sum(2),
-            first.mT[:, None].expand(-1, terms, -1, -1) @ behind,
+            torch.matmul(first.mT[:, None], behind, out=square),
             behind.sum(2),
-            second.mT[:, None].expand(-1, terms, -1, -1) @ logit_gradient,
+            torch.matmul(second.mT[:, None], logit_gradient, out=head),
             logit_gradient.sum(2),
         )
-        return torch.cat([gradient.reshape(len(parameters), terms, -1) for gradient in gradients], -1)
+        flat = [gradient.reshape(runs, terms, -1) for gradient in gradients]
+        return torch.cat(flat, -1, out=_block(workspace, "gradient", first, runs, terms, self.parameter_count))
+
+    def gram(
+        self,
+        parameters: Tensor,
+        memory: tuple[Tensor, Tensor],
+        logit_gradient: Tensor,
+        workspace: Workspace | None = None,
+    ) -> Tensor:
+        """Return (v J)(v J)^T, [run, term, term], without forming v J.
+
+        A weight's gradient is sum_x input(x) (x) d(x), with d the gradient by what its layer puts out, so two of them
+        have the inner product sum_{x,x'} (input(x) . input(x')) d(x) . d'(x'); the first layer's inputs are one-hot.
+        A bias's gradient is sum_x d(x).
+        """
+        front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
+        first, second = memory
+        biases = torch.cat((front.sum(2), behind.sum(2), logit_gradient.sum(2)), -1)
+        gram = torch.bmm(biases, biases.mT)
+        gram.baddbmm_(front.flatten(2), front.flatten(2).mT)
+        for inputs, by_output in ((first, behind), (second, logit_gradient)):
+            weighted = torch.bmm(inputs, inputs.mT)[:, None] @ by_output
+            gram.baddbmm_(weighted.flatten(2), by_output.flatten(2).mT)
+        return gram
 
     def pushforward(self, parameters: Tensor, memory: tuple[Tensor, Tensor], direction: Tensor) -> Tensor:
         """Return J v by one forward pass of tangents, [run, term, prompt, response]."""
-        _, derivative = ACTIVATIONS[self.activation]
+        _, through = ACTIVATIONS[self.activation]
         first, second = memory
         _, _, w2, _, w3, _ = (weight[:, None] for weight in self.split(parameters))
         v1, c1, v2, c2, v3, c3 = self.split(direction)
-        tangent = (v1 + c1) * derivative(first)[:, None]
-        tangent = (tangent @ w2 + first[:, None] @ v2 + c2) * derivative(second)[:, None]
+        tangent = through(v1 + c1, first[:, None])
+        tangent = through(tangent @ w2 + first[:, None] @ v2 + c2, second[:, None])
         return tangent @ w3 + second[:, None] @ v3 + c3
 
-    @staticmethod
-    def _through(gradient: Tensor, weight: Tensor) -> Tensor:
-        """Carry [run, term, prompt, out] back through [run, in, out]; stacking terms as rows copies no weight."""
-        return (gradient.flatten(1, 2) @ weight.mT).unflatten(1, gradient.shape[1:3])
+    def _backwards(
+        self,
+        parameters: Tensor,
+        memory: tuple[Tensor, Tensor],
+        logit_gradient: Tensor,
+        workspace: Workspace | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Carry the gradient back to what the first and the second layer put out, each [run, term, prompt, width]."""
+        _, through = ACTIVATIONS[self.activation]
+        _, _, w2, _, w3, _ = self.split(parameters)
+        runs, terms, prompts, _ = logit_gradient.shape
+        reached = []
+        carried = logit_gradient
+        for name, weight, output in (("behind", w3, memory[1]), ("front", w2, memory[0])):
+            # Stacking terms as rows copies no weight.
+            block = _block(workspace, name, output, runs, terms * prompts, self.width)
+            carried = torch.bmm(carried.flatten(1, 2), weight.mT, out=block).unflatten(1, (terms, prompts))
+            reached.append(through(carried, output[:, None]))
+        return reached[1], reached[0]
+
+
+def _block(workspace: Workspace | None, name: str, like: Tensor, *shape: int) -> Tensor | None:
+    """Return where to write, or None for fresh memory."""
+    return None if workspace is None else workspace.block(name, like, *shape)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.policies.base import Policy, check_sizes
+from lab.policies.base import Policy, Workspace, check_sizes
 from lab.problems import Problem
 
 
@@ -47,11 +47,13 @@ class Tabular(Policy):
         """Return the table itself and zeros."""
         return self, torch.zeros(problem.runs, self.parameter_count, dtype=torch.float64)
 
-    def forward(self, parameters: Tensor) -> tuple[Tensor, None]:
+    def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, None]:
         """Return the logits, a view of the parameters, [run, prompt, response]."""
         return parameters.view(-1, self.prompts, self.responses), None
 
-    def pullback(self, parameters: Tensor, memory: None, logit_gradient: Tensor) -> Tensor:
+    def pullback(
+        self, parameters: Tensor, memory: None, logit_gradient: Tensor, workspace: Workspace | None = None
+    ) -> Tensor:
         """Return the logit gradient itself, flattened, [run, term, parameter]."""
         return logit_gradient.flatten(2)
 

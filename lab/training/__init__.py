@@ -1,7 +1,8 @@
 """Training: every run at once, from parameters to a record."""
 
+from lab.training.planning import Plan, plan
 from lab.training.recording import NonFiniteError, Record
 from lab.training.stages import Stage
 from lab.training.trainer import check_device, train
 
-__all__ = ["NonFiniteError", "Record", "Stage", "check_device", "train"]
+__all__ = ["NonFiniteError", "Plan", "Record", "Stage", "check_device", "plan", "train"]

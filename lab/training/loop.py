@@ -13,18 +13,33 @@ from torch import Tensor
 from lab.gradients import (
     log_prob_change,
     logit_gradient,
-    norms_and_cosine,
+    scaled_gram,
     weight_table,
 )
 from lab.objectives import Objective
 from lab.objectives.view import PairView
 from lab.optimizers import Optimizer
-from lab.policies import Policy
+from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.online import OnlineWeights
-from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
+from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, first_broken
 from lab.training.stages import Stage
+
+
+def reference_log_prob(policy: Policy, start: Tensor, problem: Problem) -> Tensor:
+    """Return log pi_ref, [run, prompt * response].
+
+    Raises:
+        ValueError: if the policy's sizes are not the problem's.
+    """
+    reference = policy.forward(start)[0].log_softmax(-1)
+    if reference.shape[1:] != (problem.prompts, problem.responses):
+        raise ValueError(
+            f"the policy has {reference.shape[1]} prompts and {reference.shape[2]} responses, the problem has "
+            f"{problem.prompts} and {problem.responses}; build the policy with the problem's sizes"
+        )
+    return reference.flatten(1)
 
 
 class _Way:
@@ -101,7 +116,7 @@ class Chunk:
         stages = (Stage(self.objective, self.optimizer, steps), *self.then)
         total = sum(stage.steps for stage in stages)
         rows = record.steps(total)
-        start = self._reference((self.problem.prompts, self.problem.responses))
+        start = reference_log_prob(self.policy, self.start, self.problem)
         state = self.start.clone()
         way = _Way(
             state,
@@ -122,7 +137,7 @@ class Chunk:
             told.append(self._advance(stage, way))
             if way.broken:
                 break
-        tape = {name: value.transpose(0, 1) for name, value in way.tape.items()}
+        tape = by_run(way.tape)
         for name in ("linear_change", "realised_change"):
             if name in tape:
                 tape[name][:, -1] = torch.nan  # no step follows the last state
@@ -145,17 +160,15 @@ class Chunk:
         pairs = PairView.of(self.problem, objective.needs, way.reference)
         # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
         as_table = self.policy.parameters_are_logits and "predicted_change" not in tape
-        # And where the normaliser cancels, log-probabilities are not needed until the tape is read.
-        as_logits = as_table and objective.only_margin and way.online is None
         told = objective.whole  # the record speaks of both terms, and of all pairs
         first, end = way.row, way.step + stage.steps
         final = end == rows[-1]
-        row, recorded, table, gradient = first, tape["log_prob"].unbind(0), state, torch.zeros_like(state)
+        space = Workspace()
+        row, recorded, gradient = first, tape["log_prob"].unbind(0), torch.zeros_like(state)
         for step in range(way.step, end + final):
-            if not as_logits:  # where they do, the table is the state itself
-                logits, passed = self.policy.forward(state)
-                log_prob = logits.log_softmax(-1)
-                table = log_prob.view(way.reference.shape)
+            logits, passed = self.policy.forward(state, space)
+            log_prob = logits.log_softmax(-1)
+            table = log_prob.view(way.reference.shape)
             recording = step == rows[row]
             if recording:
                 recorded[row].copy_(table)
@@ -168,34 +181,32 @@ class Chunk:
             weighted = push * weight
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
-                if not as_logits:  # where it does cancel, the weights of a prompt sum to 0
-                    total = gradient.view_as(log_prob)
-                    total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
+                total = gradient.view_as(log_prob)
+                total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
             else:
                 by_logit = self._by_logit(log_prob, weighted)
                 # One reverse pass of the sum: what is recorded of the terms then never changes the run.
-                gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True))[:, 0]
-            last = step == end
-            update = torch.zeros_like(state) if last else optimizer.update(gradient, way.memory, step + 1 - way.since)
+                gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True), space)[:, 0]
+            last, ahead = step == end, step + 1 - way.since
             if recording:
                 if "parameters" in tape:
                     tape["parameters"][row] = state
                 if told is not objective and not as_table:
                     push = torch.cat(told.response_weights(seen), 1)
                     by_logit = self._by_logit(log_prob, push * weight)
-                if "parameter_cosine" in tape:
+                if "gram" in tape:
                     whole = by_logit
                     if way.batched or way.online is not None:
                         whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
-                    scale = whole.abs().amax((-2, -1)).unsqueeze(-1)  # far fewer entries, and J is linear
-                    tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
-                        self.policy.pullback(state, passed, whole), scale
-                    )
+                    tape["gram"][row], tape["scale"][row] = scaled_gram(self.policy, state, passed, whole, space)
                 if "predicted_change" in tape:
-                    by_term = self.policy.pullback(state, passed, by_logit)
+                    by_term = self.policy.pullback(state, passed, by_logit, space)
+                    remembered = tuple(part.clone() for part in way.memory)
+                    update = torch.zeros_like(state) if last else optimizer.update(gradient, remembered, ahead)
                     changes = self._changes(optimizer, state, passed, log_prob, by_term, update)
                     tape["predicted_change"][row], tape["linear_change"][row] = changes[:, :2], changes[:, 2]
-            state.add_(update)
+            if not last:
+                optimizer.advance(state, gradient, way.memory, ahead)
             if recording and "realised_change" in tape:
                 after = self.policy.forward(state)[0].log_softmax(-1).view_as(table)
                 tape["realised_change"][row] = after - table
@@ -205,24 +216,12 @@ class Chunk:
         way.step, way.row = end, row
         # Rows that a broken run never reached are told of like the rest, and left out later.
         log_prob = tape["log_prob"].transpose(0, 1)[:, first : len(rows) if final or way.broken else row]
-        if as_logits:
-            shape = (self.problem.prompts, self.problem.responses)
-            log_prob = log_prob.unflatten(-1, shape).log_softmax(-1).flatten(2)
         pairs_told = pairs(log_prob)
         return {
             "log_prob": log_prob,
             "loss": told.loss(pairs_told),
             "response_weight": torch.stack(told.response_weights(pairs_told), 2),
         }
-
-    def _reference(self, shape: tuple[int, int]) -> Tensor:
-        reference = self.policy.forward(self.start)[0].log_softmax(-1)
-        if reference.shape[1:] != shape:
-            raise ValueError(
-                f"the policy has {reference.shape[1]} prompts and {reference.shape[2]} responses, the problem has "
-                f"{shape[0]} and {shape[1]}; build the policy with the problem's sizes"
-            )
-        return reference.flatten(1)
 
     def _by_logit(self, log_prob: Tensor, weighted: Tensor) -> Tensor:
         """Return the gradients of the chosen and the rejected term in logit space, [run, term, prompt, response]."""

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.gradients import measure_gram
+
 KEPT = ("gradients", "predictions", "parameters")
 CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
 
@@ -68,12 +70,21 @@ def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, l
     runs, cells = reference.shape
     shapes: dict[str, tuple[int, ...]] = {"log_prob": (cells,)}
     if "gradients" in record.keep and not logits_only:
-        shapes |= {"parameter_log_norm": (2,), "parameter_cosine": ()}
+        shapes |= {"gram": (2, 2), "scale": (2, 1)}  # of both terms in parameter space, for `measure_gram`
     if "predictions" in record.keep:
         shapes |= {"predicted_change": (2, cells), "linear_change": (cells,), "realised_change": (cells,)}
     if "parameters" in record.keep:
         shapes |= {"parameters": state.shape[1:]}
     return {name: state.new_empty(rows, runs, *shape) for name, shape in shapes.items()}
+
+
+def by_run(tape: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turn a tape to [run, row, ...], and read norms and cosine of both terms off their inner products."""
+    turned = {name: value.transpose(0, 1) for name, value in tape.items()}
+    if "gram" in turned:
+        measured = measure_gram(turned.pop("gram"), turned.pop("scale"))
+        turned["parameter_log_norm"], turned["parameter_cosine"] = measured
+    return turned
 
 
 def first_broken(values: Tensor, rows: int) -> Tensor:

@@ -11,10 +11,10 @@ from torch import Tensor
 from lab.estimators import PolicyGradient
 from lab.gradients import logit_gradient, pick_pairs
 from lab.optimizers import Optimizer
-from lab.policies import Policy
+from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.randomness import ROLLOUTS, draw_cells, uniforms
-from lab.training.recording import CHECK_EVERY, Record, blank_tape, first_broken
+from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, first_broken
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class RolloutChunk:
         draws = uniforms(self.problem.seeds, ROLLOUTS, *shape) if self.method.samples else None
         asked = self._asked().to(reference.device)
         by_log_prob = torch.zeros_like(reference)
-        row = 0
+        row, space = 0, Workspace()
         for step in range(steps + 1):
-            logits, passed = self.policy.forward(state)
+            logits, passed = self.policy.forward(state, space)
             log_prob = logits.log_softmax(-1)
             recording = step == rows[row]
             if recording:
@@ -75,12 +75,12 @@ class RolloutChunk:
                 drawn = self.method.batch(log_prob[:, asked], reference[:, asked], reward[:, asked], share)
             by_log_prob[:, asked] = self.method.weights(log_prob[:, asked], reference[:, asked], drawn)
             by_logit = logit_gradient(log_prob[:, None], by_log_prob[:, None])
-            gradient = self.policy.pullback(state, passed, by_logit)[:, 0]
-            state.add_(self.optimizer.update(gradient, memory, step + 1))
+            gradient = self.policy.pullback(state, passed, by_logit, space)[:, 0]
+            self.optimizer.advance(state, gradient, memory, step + 1)
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+        tape = by_run(tape)
         tape |= self._told(tape["log_prob"].unflatten(-1, reference.shape[1:]), reference, reward)
         broken = [first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
         tape["log_prob"] = tape["log_prob"].unflatten(-1, reference.shape[1:])

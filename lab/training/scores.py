@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lab.gradients import norms_and_cosine, pick_pairs, weight_table
+from lab.gradients import pick_pairs, scaled_gram, weight_table
 from lab.objectives import BradleyTerry, PairLogProbs
 from lab.optimizers import Optimizer
-from lab.policies import Policy
+from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
-from lab.training.recording import Record, blank_tape, first_broken
+from lab.training.recording import Record, blank_tape, by_run, first_broken
 
 
 @dataclass(frozen=True)
@@ -57,32 +57,30 @@ class ScoreChunk:
         even = torch.full_like(score, -math.log(shape[1]))
         kept = Record(record.every, tuple(word for word in record.keep if word != "predictions"))
         tape = blank_tape(kept, len(rows), even.flatten(1), state, logits_only=self.policy.parameters_are_logits)
-        row = 0
+        row, space = 0, Workspace()
         for step in range(steps + 1):
-            score, passed = self.policy.forward(state)
+            score, passed = self.policy.forward(state, space)
             recording = step == rows[row]
             if recording:
                 tape["log_prob"][row] = score.flatten(1)  # scores until the tape is read
                 if "parameters" in tape:
                     tape["parameters"][row] = state
-            if step == steps and "parameter_cosine" not in tape:
+            if step == steps and "gram" not in tape:
                 break
             push = torch.cat(self.objective.response_weights(self._pairs(score.flatten(1), flat)), 1)
-            if recording and "parameter_cosine" in tape:
+            if recording and "gram" in tape:
                 # The record speaks of the whole loss, whatever the batch.
                 terms = weight_table(push * pairs.of_terms(push), flat, score[0].numel()).unflatten(-1, shape)
-                tape["parameter_log_norm"][row], tape["parameter_cosine"][row] = norms_and_cosine(
-                    self.policy.pullback(state, passed, terms), terms.abs().amax((-2, -1)).unsqueeze(-1)
-                )
+                tape["gram"][row], tape["scale"][row] = scaled_gram(self.policy, state, passed, terms, space)
             if step == steps:
                 break
             table = weight_table(push * next(weights), flat, score[0].numel()).sum(1).unflatten(1, shape)
-            gradient = self.policy.pullback(state, passed, table[:, None])[:, 0]
-            state.add_(self.optimizer.update(gradient, memory, step + 1))
+            gradient = self.policy.pullback(state, passed, table[:, None], space)[:, 0]
+            self.optimizer.advance(state, gradient, memory, step + 1)
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        tape = {name: value.transpose(0, 1) for name, value in tape.items()}
+        tape = by_run(tape)
         scores = tape.pop("log_prob")
         seen = self._pairs(scores, flat)
         tape |= {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
@@ -16,14 +15,13 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.references import reference_parameters
-from lab.threads import one_thread
-from lab.training.loop import Chunk
+from lab.training.budget import check_budget, record_bytes
+from lab.training.chunks import Job, train_chunks
+from lab.training.planning import plan
 from lab.training.recording import NonFiniteError, Record
-from lab.training.rollouts import RolloutChunk
-from lab.training.scores import ScoreChunk
 from lab.training.stages import Stage
+from lab.trajectory import TableLogProb
 
-CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 EVERYTHING = Record()
 
 
@@ -43,6 +41,7 @@ def train(
     axes: Mapping[str, Sequence[object]] | None = None,
     attrs: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
+    memory: float | None = None,
 ) -> Any:
     """Train every run of a problem at once and return the record.
 
@@ -64,14 +63,15 @@ def train(
         axes: names and values whose product is the run dimension, `seed` last; None means {"seed": problem.seeds}.
         attrs: provenance, kept in the record.
         progress: called with the finished share in [0, 1].
+        memory: bytes that the record may take; None means half of the memory that is free.
 
     Returns:
         An xarray.Dataset of the schema in `lab.trajectory`.
 
     Raises:
         ValueError: for steps < 1, a batch size out of range, a device that is not there, a per-run value whose length
-            differs from the number of runs, batches or unequal weights with an objective that couples pairs, or
-            stages with a policy gradient or a reward model.
+            differs from the number of runs, a record that does not fit into memory, batches or unequal weights with an
+            objective that couples pairs, or stages with a policy gradient or a reward model.
         NonFiniteError: if a run becomes NaN or infinite: it names the run and carries the record up to there.
     """
     device = check_device(device)
@@ -108,50 +108,23 @@ def train(
     if not bool(torch.isfinite(start).all()):
         raise ValueError("start holds NaN or infinity; parameters must be finite: correct them")
     axes = axes or {"seed": list(problem.seeds)}
-    size = max(1, CHUNK // policy.parameter_count)
-    tapes, broken = [], []
-    with one_thread():
-        for first in range(0, problem.runs, size):
-            rows = slice(first, first + size)
-            # Placed outside inference mode: an objective without a closed form differentiates through its settings.
-            where = (rows, problem.runs, dtype, device)
-            kind = _loop(objective)
-            chunk = kind(
-                replace(
-                    problem,
-                    preferences=problem.preferences.of_runs(rows),
-                    target_log_prob=problem.target_log_prob[rows],
-                    seeds=problem.seeds[rows],
-                    online=None if problem.online is None else problem.online.of_runs(rows),
-                    reward=None if problem.reward is None else problem.reward[rows],
-                ),
-                _place(policy, *where),
-                _place(objective, *where),
-                _place(optimizer, *where),
-                start[rows].to(device, dtype),
-                **({"then": tuple(_place(stage, *where) for stage in then)} if then else {}),
-            )
-            share = _share(progress, first / problem.runs, len(start[rows]) / problem.runs)
-            with torch.inference_mode():
-                tape, bad = chunk.train(steps, record, batch, share)
-            tapes.append({name: value.cpu() for name, value in tape.items()})
-            broken.append(bad.cpu())
-    tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
+    chosen = plan(problem, policy, objective, optimizer, then=then, record=record)
+    needed = record_bytes(problem, policy, record, total, loop=chosen.loop, size=dtype.itemsize)
+    check_budget(needed, len(record.steps(total)), total, problem.runs, memory)
+    job = Job(problem, policy, objective, optimizer, tuple(then), start, steps, record, batch, dtype, device, progress)
+    tape, first_bad = train_chunks(job, chosen.loop)
     betas = then[-1].objective.betas if then else objective.betas
     for name, beta in zip(("beta_chosen", "beta_rejected"), betas, strict=True):
-        tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs)
+        tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs).numpy()
     if problem.reward is not None:
-        tape["reward"] = problem.reward
+        tape["reward"] = problem.reward.numpy()
     if isinstance(objective, PolicyGradient) and objective.reward is not None:
-        tape["learned_reward"] = objective.reward
+        tape["learned_reward"] = objective.reward.numpy()
     pairs = problem.preferences
 
     def assemble(rows: int) -> Any:
-        kept = {
-            n: v if n.startswith(("beta", "reference", "reward", "learned")) else v[:, :rows] for n, v in tape.items()
-        }
         return trajectory.assemble(
-            arrays={name: value.numpy() for name, value in kept.items()},
+            arrays={name: _cut(name, value, rows) for name, value in tape.items()},
             axes=axes,
             steps=torch.tensor(record.steps(total)[:rows]).numpy(),
             pair_prompt=pairs.prompt.numpy(),
@@ -167,7 +140,7 @@ def train(
             },
         )
 
-    recorded, first_bad = record.steps(total), torch.cat(broken)
+    recorded = record.steps(total)
     good = int(first_bad.min())
     if good == len(recorded):
         return assemble(good)
@@ -200,13 +173,6 @@ def check_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def _loop(objective: Objective | PolicyGradient) -> Any:
-    """Return the loop that such an objective is trained by."""
-    if isinstance(objective, PolicyGradient):
-        return RolloutChunk
-    return ScoreChunk if isinstance(objective, BradleyTerry) else Chunk
-
-
 def _check_coupling(objective: Objective, problem: Problem, batch: int) -> None:
     """Raise ValueError if the objective couples pairs and they are not all there with one weight."""
     if not objective.couples_pairs:
@@ -222,19 +188,8 @@ def _check_coupling(objective: Objective, problem: Problem, batch: int) -> None:
         )
 
 
-def _place(spec: Any, rows: slice, runs: int, dtype: torch.dtype, device: torch.device) -> Any:
-    """Take the rows of every per-run tensor in a policy, objective or optimiser, onto the device."""
-    if isinstance(spec, Tensor) and spec.ndim:
-        if len(spec) != runs:
-            raise ValueError(f"a per-run value has {len(spec)} entries for {runs} runs; give one number or one a run")
-        return spec[rows].to(device, dtype)
-    if isinstance(spec, tuple):
-        return tuple(_place(part, rows, runs, dtype, device) for part in spec)
-    if is_dataclass(spec) and not isinstance(spec, type):
-        values = {field.name: getattr(spec, field.name) for field in fields(spec)}
-        return replace(spec, **{name: _place(value, rows, runs, dtype, device) for name, value in values.items()})
-    return spec
-
-
-def _share(progress: Callable[[float], None] | None, start: float, width: float) -> Callable[[float], None] | None:
-    return None if progress is None else lambda done: progress(min(1.0, start + done * width))
+def _cut(name: str, value: Any, rows: int) -> Any:
+    """Keep the first recorded rows of what has them."""
+    if isinstance(value, TableLogProb):
+        return value.until(rows)
+    return value[:, :rows] if "step" in trajectory.SCHEMA[name].dims else value

@@ -1,5 +1,6 @@
 """The record of an experiment: its schema, and how it is built, checked, joined, saved and loaded."""
 
+from lab.trajectory.derived import TableLogProb
 from lab.trajectory.files import load, save
 from lab.trajectory.joining import combine
 from lab.trajectory.schema import FORMAT, RESERVED, SCHEMA, SCHEMA_VERSION, TERMS, Variable, assemble, validate
@@ -11,6 +12,7 @@ __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "TERMS",
+    "TableLogProb",
     "Variable",
     "assemble",
     "combine",

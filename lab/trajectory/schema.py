@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from lab.trajectory.derived import TableLogProb
+from lab.trajectory.lazy import lazy_variable
+
 FORMAT = "dpolab-trajectory"
 SCHEMA_VERSION = 1
 
@@ -52,7 +55,7 @@ PAIR_COORDS = {
 
 def assemble(
     *,
-    arrays: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray | TableLogProb],
     axes: Mapping[str, Sequence[object] | np.ndarray],
     steps: np.ndarray,
     pair_prompt: np.ndarray,
@@ -67,7 +70,8 @@ def assemble(
     A beta keeps only the axes it varies over.
 
     Args:
-        arrays: By the names of SCHEMA; each [run, *the variable's dimensions]; log-probabilities in nats.
+        arrays: By the names of SCHEMA; each [run, *the variable's dimensions]; log-probabilities in nats. What is
+            derived is computed when it is looked at.
         axes: Coordinate values of each swept axis in order; the last one is `seed`.
         steps: Recorded steps [step], increasing from 0.
         pair_prompt: Prompt of each pair [pair].
@@ -102,9 +106,11 @@ def assemble(
                 f"'{name}' has shape {array.shape}; it must be [run, {', '.join(dims)}] with {runs} runs, "
                 f"the product of the axes {dict(zip(axes, lengths, strict=True))}"
             )
-        shaped = xr.Variable(
-            (*axes, *dims), array.reshape(lengths + array.shape[1:]), {"long_name": long_name, "units": units}
-        )
+        words = {"long_name": long_name, "units": units}
+        if isinstance(array, TableLogProb):
+            variables[name] = lazy_variable((*axes, *dims), array, lengths, words)
+            continue
+        shaped = xr.Variable((*axes, *dims), array.reshape(lengths + array.shape[1:]), words)
         variables[name] = shaped if dims else drop_constant(shaped)
     coords: dict[str, xr.Variable] = {"step": xr.Variable("step", np.asarray(steps, np.int64), {"long_name": "step"})}
     for name, values in axes.items():

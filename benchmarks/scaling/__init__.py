@@ -1,0 +1,1 @@
+"""How the lab's cost and memory grow with runs, steps, prompts, responses, pairs and parameters."""

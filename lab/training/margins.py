@@ -1,0 +1,197 @@
+"""The step loop of tables under losses of the margin alone: it advances what moves, and little else is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+
+import torch
+from torch import Tensor
+
+from lab.objectives import Objective, PairLogProbs
+from lab.optimizers import Optimizer
+from lab.problems import Problem
+from lab.training.batches import pair_weights
+from lab.training.recording import CHECK_EVERY, Record, first_broken
+from lab.training.stages import Stage
+
+BLOCK = 2**15  # margins that are told of at once, to stay in cache
+
+
+@dataclass(frozen=True, slots=True)
+class Margins(PairLogProbs):
+    """Pairs of which the log-ratio margin is known and stands for `chosen`, with zeros for all else, [run, ..., pair].
+
+    All that a loss of the margin alone can tell apart; and the margin need not be put together anew at every look.
+    """
+
+    @property
+    def log_ratio_margin(self) -> Tensor:
+        """Return the margin, [run, ..., pair]."""
+        return self.chosen
+
+    @classmethod
+    def of(cls, margin: Tensor) -> Margins:
+        """Stand for pairs of these margins."""
+        zero = margin.new_zeros(())
+        return cls(margin, zero, zero, zero)
+
+
+@dataclass(frozen=True)
+class Named:
+    """The responses that pairs name: under a loss of the margin alone, the only ones of a table that ever move.
+
+    Where no response is in two pairs, the chosen logit of each pair moves as far up as its rejected one moves down, and
+    one number tells of both: what moves is the pair's margin. Else it is the logit of each named response.
+
+    Args:
+        cells: prompt * responses + response of each, [named].
+        chosen: the pairs' chosen responses among them, [pair].
+        rejected: the pairs' rejected responses among them, [pair].
+        apart: whether no response is in two pairs.
+        entry: which number moves each, [named].
+        factor: by how much of it, [named]: a half up or down, or all of it.
+    """
+
+    cells: Tensor
+    chosen: Tensor
+    rejected: Tensor
+    apart: bool
+    entry: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, problem: Problem, like: Tensor) -> Named:
+        """Find them in a problem; `like` gives dtype and device."""
+        flat = problem.preferences.flat(problem.responses).to(like.device)
+        cells, places = flat.unique(return_inverse=True)
+        chosen, rejected = places.view(2, -1)
+        apart = len(cells) == len(flat)
+        entry, factor = torch.arange(len(cells), device=like.device), like.new_ones(len(cells))
+        if apart:
+            pairs = torch.arange(len(chosen), device=like.device)
+            entry[chosen], entry[rejected] = pairs, pairs
+            factor[chosen], factor[rejected] = 0.5, -0.5
+        return cls(cells, chosen, rejected, apart, entry, factor)
+
+    @property
+    def entries(self) -> int:
+        """Return how many numbers move."""
+        return len(self.chosen) if self.apart else len(self.cells)
+
+    def margins(self, moves: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return how far the margins have moved, [..., pair, run], given [..., entry, run]."""
+        if self.apart:
+            return moves
+        return torch.sub(moves.index_select(-2, self.chosen), moves.index_select(-2, self.rejected), out=out)
+
+    def scatter(self, pushed: Tensor, gradient: Tensor) -> None:
+        """Add the pushes on the chosen responses, [pair, run], into the gradient of the named ones, [named, run]."""
+        gradient.zero_().index_add_(0, self.chosen, pushed).index_add_(0, self.rejected, pushed, alpha=-1)
+
+
+@dataclass(frozen=True)
+class MarginChunk:
+    """Tables that are advanced together, their runs last in memory. All tensors of objective and optimiser are theirs.
+
+    With w the weight of a pair and a = d loss / d log pi(chosen) = -d loss / d log pi(rejected), the gradient in the
+    logits is w a on the chosen response, -w a on the rejected one and exactly 0 elsewhere, since what is pushed sums to
+    0 in every prompt: gradient descent, momentum and Adam leave the other logits where they are. Where pairs share no
+    response the two logits of a pair move by opposite amounts, and the margin by twice as much.
+
+    Args:
+        problem: gives pairs and sizes.
+        named: what moves.
+        objective: the objective.
+        optimizer: the optimiser.
+        start: logits of the reference, [run, prompt * response], on the device and in the dtype of the computation.
+        tape: where to write: "moves" [step, entry, run], "loss" [step, pair, run] and "response_weight" [step, term,
+            pair, run].
+        then: the stages that follow.
+
+    Source: own derivation; tests/test_training_margins.py.
+    """
+
+    problem: Problem
+    named: Named
+    objective: Objective
+    optimizer: Optimizer
+    start: Tensor
+    tape: dict[str, Tensor]
+    then: tuple[Stage, ...] = ()
+
+    def train(
+        self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Advance the runs by `steps` updates, and by those of the stages that follow, and write the tape.
+
+        Returns:
+            Where the reference of the last stage stands, as "moves" do, [entry, run], and each run's first recorded row
+            that is not finite (the number of rows if none), [run].
+        """
+        stages = (Stage(self.objective, self.optimizer, steps), *self.then)
+        rows = record.steps(sum(stage.steps for stage in stages))
+        taped = self.tape["moves"].unbind(0)
+        moves = self.start.new_zeros(self.named.entries, len(self.start))
+        margin = moves if self.named.apart else self.named.margins(moves)
+        seen, gradient, reference = margin.clone(), torch.zeros_like(moves), torch.zeros_like(moves)
+        pushed = gradient if self.named.apart else torch.zeros_like(margin)
+        weights = self._weights(batch)
+        optimizer, memory, since = self.optimizer, self.optimizer.memory(moves.mT), 0
+        end = row = 0
+        broken = False
+        for stage in stages:
+            if type(stage.optimizer) is not type(optimizer):
+                memory, since = stage.optimizer.memory(moves.mT), end
+            optimizer = stage.optimizer
+            if stage.reference != "before":
+                reference = moves.clone() if stage.reference == "stage" else torch.zeros_like(moves)
+            origin = self.named.margins(reference) if bool(reference.any()) else None
+            pairs = Margins.of((margin if origin is None else seen).mT)
+            first, begin, end = row, end, end + stage.steps
+            for step in range(begin, end + (end == rows[-1])):
+                if step == rows[row]:
+                    taped[row].copy_(moves)
+                    row += 1
+                    broken = row % CHECK_EVERY == 1 and not bool(torch.isfinite(moves).all())
+                    if broken or step == rows[-1]:
+                        break
+                if origin is not None:
+                    torch.sub(margin, origin, out=seen)
+                torch.mul(stage.objective.response_weights(pairs)[0], next(weights), out=pushed.mT)
+                if self.named.apart:
+                    # The chosen logit's own update; the margin moves twice as far.
+                    moves.mT.add_(optimizer.update(gradient.mT, memory, step + 1 - since), alpha=2)
+                else:
+                    self.named.scatter(pushed, gradient)
+                    moves.mT.add_(optimizer.update(gradient.mT, memory, step + 1 - since))
+                    self.named.margins(moves, margin)
+                if progress and step % 25 == 0:
+                    progress(step / rows[-1])
+            self._tell(stage.objective, origin, slice(first, row))
+            if broken:
+                break
+        found = [first_broken(self.tape[name][:row].movedim(-1, 0), len(rows)) for name in ("moves", "loss")]
+        return reference, torch.minimum(*found)
+
+    def _weights(self, batch: int) -> Iterator[Tensor]:
+        """Yield the pairs' weights of one step after the other, [pair] or [run, pair]."""
+        pairs = self.problem.preferences
+        if batch in (0, len(pairs)):
+            weight = pairs.weight.to(self.start)
+            return repeat(weight.t().contiguous().t())  # of a single run's weights as of all: as the margins stand
+        return (both[:, : len(pairs)] for both in pair_weights(pairs, batch, self.problem.seeds, self.start))
+
+    def _tell(self, objective: Objective, origin: Tensor | None, rows: slice) -> None:
+        """Write losses and response weights of some rows of the tape, a few rows at a time."""
+        moves, told = self.tape["moves"], objective.whole
+        size = max(1, BLOCK // (len(self.named.chosen) * len(self.start)))
+        for first in range(rows.start, rows.stop, size):
+            some = slice(first, min(first + size, rows.stop))
+            margin = self.named.margins(moves[some])
+            pairs = Margins.of((margin if origin is None else margin - origin).permute(2, 0, 1))
+            self.tape["loss"][some].copy_(told.loss(pairs).permute(1, 2, 0))
+            push = told.response_weights(pairs)[0].permute(1, 2, 0)
+            self.tape["response_weight"][some, 0].copy_(push)
+            torch.neg(push, out=self.tape["response_weight"][some, 1])

@@ -1,0 +1,70 @@
+"""Which loop trains what, and why: the one place where the engine chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab.estimators import PolicyGradient
+from lab.objectives import BradleyTerry, Objective
+from lab.optimizers import SGD, Adam, Momentum, Optimizer
+from lab.policies import Policy
+from lab.problems import Problem
+from lab.training.recording import Record
+from lab.training.stages import Stage
+
+# Of these a logit whose gradient is always 0 never moves, and opposite gradients make opposite steps.
+STILL = (SGD, Momentum, Adam)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A loop and the reason for it.
+
+    Args:
+        loop: "margins" (`lab.training.margins`: only what moves), "states" (`lab.training.loop`: whole parameters),
+            "rollouts" (`lab.training.rollouts`) or "scores" (`lab.training.scores`).
+        why: one sentence.
+    """
+
+    loop: str
+    why: str
+
+
+def plan(
+    problem: Problem,
+    policy: Policy,
+    objective: Objective | PolicyGradient,
+    optimizer: Optimizer,
+    *,
+    then: Sequence[Stage] = (),
+    record: Record,
+) -> Plan:
+    """Choose the loop of a training; every choice gives the same numbers up to rounding.
+
+    Args:
+        problem: whether its pairs are given or drawn from the policy.
+        policy: the policy.
+        objective: the objective, or a policy gradient.
+        optimizer: the optimiser.
+        then: the stages that follow.
+        record: what is kept.
+    """
+    if isinstance(objective, PolicyGradient):
+        return Plan("rollouts", "the policy learns from what it draws")
+    if isinstance(objective, BradleyTerry):
+        return Plan("scores", "a reward model has scores and no softmax")
+    objectives = (objective, *(stage.objective for stage in then))
+    if not policy.parameters_are_logits:
+        why = "the policy shares parameters between its logits"
+    elif problem.online is not None:
+        why = "the pairs are drawn from the policy as it stands"
+    elif not all(each.only_margin and each.whole is each for each in objectives):
+        why = "the loss depends on more than the margin, so that every logit moves"
+    elif not all(type(each) in STILL for each in (optimizer, *(stage.optimizer for stage in then))):
+        why = "the optimiser may move a logit without a gradient"
+    elif {"predictions", "parameters"} & set(record.keep):
+        why = "changes or parameters of whole states are kept"
+    else:
+        return Plan("margins", "a loss of the margin alone moves no logit of a table but those that pairs name")
+    return Plan("states", why)

@@ -1,0 +1,60 @@
+"""The size of a record, known beforehand, and the error that offers a stride that fits."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+import lab
+from lab.training import budget
+from lab.training.budget import record_bytes
+from tests import worlds
+
+
+def allocated(record) -> int:
+    """The bytes of what depends on the steps, as far as it is in memory."""
+    total = 0
+    for name, each in record.data_vars.items():
+        if "step" in each.dims and each.variable._in_memory:
+            total += each.values.nbytes
+        elif name == "log_prob":
+            total += each.variable._data.array.array.array.source.moves.nbytes
+    return total
+
+
+@pytest.mark.parametrize("keep", [(), ("gradients",), ("gradients", "predictions", "parameters")])
+@pytest.mark.parametrize("policy", ["tabular", "mlp-tanh"])
+@pytest.mark.parametrize("objective", [lab.DPO(0.1), lab.SFT(), lab.BradleyTerry()])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_estimate_is_what_the_record_takes(objective, policy, keep, dtype):
+    world, record = worlds.problem(), lab.Record(every=3, keep=keep)
+    machine, steps = worlds.policy(policy, world), 10
+    trained = lab.train(world, machine, objective, lab.SGD(0.1), steps=steps, record=record, dtype=dtype)
+    loop = lab.training.plan(world, machine, objective, lab.SGD(0.1), record=record).loop
+    found = record_bytes(world, machine, record, steps, loop=loop, size=dtype.itemsize)
+    assert found == allocated(trained)
+
+
+def test_a_record_that_does_not_fit_is_refused_with_a_stride_that_does():
+    world = worlds.problem()
+    given = (world, worlds.policy("tabular", world), lab.SFT(), lab.SGD(0.1))
+    each = 3 * (18 + 3 * 5) * 8
+    with pytest.raises(ValueError, match=r"\(3 runs, 101 recorded states\) and 2.06e-05 GB are allowed; rec") as told:
+        lab.train(*given, steps=100, memory=26 * each)
+    every = int(re.search(r"record every (\d+) steps", str(told.value))[1])
+    assert lab.train(*given, steps=100, memory=26 * each, record=lab.Record(every)).sizes["step"] == 26
+    with pytest.raises(ValueError, match="train fewer runs at once, or give the bytes as memory"):
+        lab.train(*given, steps=100, memory=each)
+
+
+def test_half_of_the_free_memory_is_allowed_unless_said(monkeypatch):
+    monkeypatch.setattr(budget, "free_memory", lambda: 1000.0)
+    world = worlds.problem()
+    with pytest.raises(ValueError, match="5e-07 GB are allowed, half of the free memory"):
+        lab.train(world, worlds.policy("tabular", world), lab.DPO(0.1), lab.SGD(0.1), steps=100)
+
+
+def test_the_system_says_what_is_free():
+    assert 0 < budget.free_memory()
