@@ -105,6 +105,10 @@ def test_what_an_answer_needs_of_other_cells_is_found_by_name():
         ((RIGHT, "def double(numbers):\n    return 0"), ()),
         (("def double(numbers):\n    return 0", RIGHT), ()),
         (("this is no python", "%%bash\nrm x", RIGHT), ()),
+        (
+            (RIGHT.removeprefix("# exercise 9.1\n"),),
+            ("found by the name double: the first line of its cell, '# exercise 9.1', is gone",),
+        ),
         ((RIGHT.replace("double", "twice"),), ("the function is called twice, not double",)),
         (("# exercise 9.1\ndouble = lambda numbers: 2 * numbers",), ()),
         (("# exercise 9.1\nfrom numpy import *\ndef double(n):\n    return add(n, n)",), ()),
@@ -121,8 +125,9 @@ def test_reordered_repeated_and_broken_cells_are_tolerated(cells, remarks):
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
-        ((), "it was not handed in: no cell begins with '# exercise 9.1'."),
-        (("# exercise 9.1\ndef double(:",), "its cell is not Python: "),
+        ((), "it was not handed in: no cell begins with '# exercise 9.1', and none defines double."),
+        (("double = {}", "# exercise 9.2\ndef double(n):\n    return 2 * n"), "it was not handed in: "),
+        (("# exercise 9.1\n%time\ndef double(n)\n    return n",), "its cell is not Python: line 3: expected ':'."),
         (("# exercise 9.1\nx = 1",), "its cell defines no function double."),
         (("# exercise 9.1\ndouble = 3",), "raises NameError: there is no function double."),
         (("from lab.course import reference", "# exercise 9.1\ndouble = reference('9.1')"), REFERENCE),
@@ -250,7 +255,17 @@ def test_submissions_are_notebooks_or_folders_of_them(tmp_path):
         assert " cannot be read as a notebook: " in remark and remark.endswith("."), remark
 
 
-@pytest.mark.parametrize(("make", "message"), [(False, "There is no folder"), (True, "is empty. Put NAME.ipynb, or a")])
+def test_the_number_of_a_notebook_in_a_file_name_is_no_part_of_the_students(tmp_path):
+    for place, name in enumerate(("01_ada", "03-ada", "04_three_properties_ada", "ada", "03_dpo", "1st", "05_")):
+        nbformat.write(notebook(f"a = {place}"), tmp_path / f"{name}.ipynb")
+    (tmp_path / "bob").mkdir()
+    for name in ("bob/02_reward_models", "07_bob"):
+        nbformat.write(notebook("b = 1"), tmp_path / f"{name}.ipynb")
+    found = {submission.student: len(submission.notebooks) for submission in collect(tmp_path)}
+    assert found == {"ada": 4, "bob": 2, "03_dpo": 1, "1st": 1, "05_": 1}
+
+
+@pytest.mark.parametrize(("make", "message"), [(False, "There is no folder"), (True, "is empty. Put NAME.ipynb, 01_NAME")])
 def test_a_folder_without_submissions_is_an_error(tmp_path, make, message):
     if make:
         (tmp_path / "in").mkdir()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -403,6 +406,22 @@ def test_a_figure_is_shown_with_its_words_and_closed():
     assert not pyplot.get_fignums()
     with pytest.raises(ValueError, match=r"The alt text is 'a plot'; it says in a sentence what the figure shows"):
         show(figure, "a plot")
+
+
+def test_a_thin_line_keeps_its_colour_in_a_picture_of_many_others():
+    import matplotlib.pyplot as plt
+    from PIL import Image
+
+    rare = np.array([0xD8, 0x76, 0x14])
+    figure, axes = plt.subplots(figsize=(4, 3))
+    axes.imshow(np.random.default_rng(0).uniform(0, 1, (60, 80)), cmap="Blues", extent=(0, 1, 0, 1), aspect="auto")
+    axes.plot([0.2, 0.3], [1.3, 1.3], color="#D87614", linewidth=2)
+    axes.set_ylim(0, 1.5)
+    page = show(figure, "a thin line above a landscape of blue").data
+    image = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", page)[1])))
+    assert image.mode == "P"
+    pixels = np.asarray(image.convert("RGB")).astype(int)
+    assert np.abs(pixels - rare).max(-1).min() <= 8 and (pixels == 255).all(-1).any()
 
 
 def test_equal_figures_are_shown_as_equal_bytes():

@@ -137,7 +137,7 @@ def verify(only: str | None, notebooks: Path) -> None:
 @click.option("--megabytes", default=2048, show_default=True, help="Memory for one answer.")
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Answers that run at once.")
 def grade(submissions: Path, out: Path, only: str | None, seconds: float, megabytes: int, jobs: int) -> None:
-    """Grade the folder SUBMISSIONS, which holds NAME.ipynb or NAME/*.ipynb for each student.
+    """Grade the folder SUBMISSIONS: for each student NAME.ipynb, or 01_NAME.ipynb and so on, or NAME/*.ipynb.
 
     Each answer runs in a process of its own with limits on time and memory, and is judged here by its outputs. That
     protects against accidents. It is no security boundary: grade strangers' code in a container or a virtual machine.

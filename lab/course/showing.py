@@ -41,8 +41,10 @@ def show(figure: Figure, alt: str) -> HTML:
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     pyplot.close(figure)
-    # A palette makes the image three times smaller, and a notebook is committed with all of its images.
-    palette = Image.open(drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    # A palette makes the image three times smaller, and a notebook is committed with all of its images. Colours have
+    # meanings, so that the palette covers rare ones as well as common ones: cut at the median, a thin line turns grey.
+    whole = Image.open(drawn).convert("RGB")
+    palette = whole.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     palette.save(small, format="png", optimize=True)
     image = base64.b64encode(small.getvalue()).decode("ascii")
     return HTML(

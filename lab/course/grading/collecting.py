@@ -7,6 +7,8 @@ from pathlib import Path
 
 import nbformat
 
+from lab.course.chapters import CHAPTERS
+
 MOST_BYTES = 20_000_000  # of a notebook; larger ones hold outputs that nobody needs here
 
 
@@ -29,7 +31,7 @@ def collect(folder: Path) -> list[Submission]:
     """Read every submission in a folder.
 
     Args:
-        folder: It holds NAME.ipynb or NAME/*.ipynb; hidden files are left out.
+        folder: It holds NAME.ipynb, or 01_NAME.ipynb and so on, or NAME/*.ipynb; hidden files are left out.
 
     Returns:
         One submission a student, sorted by name; what cannot be read is a remark of its own student.
@@ -44,13 +46,25 @@ def collect(folder: Path) -> list[Submission]:
     for entry in entries:
         inside = sorted(entry.rglob("*.ipynb")) if entry.is_dir() else [entry]
         files = [path for path in inside if ".ipynb_checkpoints" not in path.parts]
-        name = (entry.name if entry.is_dir() else entry.stem).encode("utf-8", "replace").decode()
+        name = (entry.name if entry.is_dir() else _student(entry.stem)).encode("utf-8", "replace").decode()
         students.setdefault(name, []).extend(files)
     if not students:
         raise FileNotFoundError(
-            f"The folder {folder} is empty. Put NAME.ipynb, or a folder NAME with notebooks, there for each student."
+            f"The folder {folder} is empty. Put NAME.ipynb, 01_NAME.ipynb or a folder NAME with notebooks there for "
+            "each student."
         )
     return [_read(student, files) for student, files in sorted(students.items())]
+
+
+def _student(stem: str) -> str:
+    """Read the student's name off that of a file: ada, 03_ada and 03_dpo_ada are ada's."""
+    for chapter in CHAPTERS:
+        for start in (chapter.notebook, chapter.notebook[:2]):
+            if stem == chapter.notebook:
+                return stem
+            if stem.startswith((f"{start}_", f"{start}-")):
+                return stem[len(start) + 1 :] or stem
+    return stem
 
 
 def _read(student: str, files: list[Path]) -> Submission:
@@ -67,6 +81,8 @@ def _read(student: str, files: list[Path]) -> Submission:
 
 
 def _code(file: Path) -> tuple[str, ...]:
+    if file.suffix != ".ipynb":
+        raise ValueError("its name does not end in .ipynb; hand in the notebook itself")
     if file.stat().st_size > MOST_BYTES:
         raise ValueError(f"it has {file.stat().st_size:,} bytes, more than {MOST_BYTES:,}; clear its outputs")
     notebook = nbformat.reads(file.read_text(encoding="utf-8"), as_version=4)

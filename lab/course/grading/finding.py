@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lab.course.exercise import Exercise, Mistake
@@ -72,18 +72,23 @@ def program(exercise: Exercise, notebooks: Sequence[Sequence[str]]) -> Program:
     Raises:
         Mistake: There is no answer, it is no Python, or it asks for the reference.
     """
-    holding = [cells for cells in notebooks if any(marked(cell) == exercise.id for cell in cells)]
+    mark = f"'# exercise {exercise.id}'"
+    holding = _holding(notebooks, lambda cell: marked(cell) == exercise.id)
+    remarks = []
     if not holding:
-        raise Mistake("it was not handed in: no cell begins with '# exercise " + exercise.id + "'.")
-    cells = holding[-1]
-    answers = [number for number, cell in enumerate(cells) if marked(cell) == exercise.id]
-    times = sum(marked(cell) == exercise.id for held in holding for cell in held)
-    remarks = [f"handed in {times} times; the last one counts"] if times > 1 else []
+        holding = _holding(notebooks, lambda cell: marked(cell) is None and exercise.function in _functions(cell))
+        remarks.append(f"found by the name {exercise.function}: the first line of its cell, {mark}, is gone")
+    if not holding:
+        raise Mistake(f"it was not handed in: no cell begins with {mark}, and none defines {exercise.function}.")
+    cells, answers = holding[-1]
+    times = sum(len(places) for _, places in holding)
+    remarks += [f"handed in {times} times; the last one counts"] if times > 1 else []
     own = answers[-1]
     try:
         inside = _statements(cells[own], own)
     except UNREADABLE as problem:
-        raise Mistake(f"its cell is not Python: {problem}.") from None
+        where = f"line {problem.lineno}: {problem.msg}" if isinstance(problem, SyntaxError) else str(problem)
+        raise Mistake(f"its cell is not Python: {where}.") from None
     name, remark = _answer(exercise, inside)
     remarks += [remark] if remark else []
     statements: list[_Statement] = []
@@ -102,6 +107,27 @@ def program(exercise: Exercise, notebooks: Sequence[Sequence[str]]) -> Program:
     return Program(tuple(each.source for each in needed), name, tuple(remarks))
 
 
+def _holding(
+    notebooks: Sequence[Sequence[str]], answers: Callable[[str], bool]
+) -> list[tuple[Sequence[str], list[int]]]:
+    """Choose the notebooks with cells that answer, and the numbers of those cells."""
+    found = [(cells, [number for number, cell in enumerate(cells) if answers(cell)]) for cells in notebooks]
+    return [(cells, places) for cells, places in found if places]
+
+
+def _functions(cell: str) -> set[str]:
+    """Name the functions that a cell defines; none where it is no Python."""
+    try:
+        return {node.name for node in ast.parse(_python(cell)).body if isinstance(node, ast.FunctionDef)}
+    except UNREADABLE:
+        return set()
+
+
+def _python(cell: str) -> str:
+    # Lines for the notebook or the shell are no Python; a blank keeps the numbers of the lines.
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines())
+
+
 def _answer(exercise: Exercise, inside: list[_Statement]) -> tuple[str, str]:
     if any(exercise.function in each.binds for each in inside):
         return exercise.function, ""
@@ -112,10 +138,8 @@ def _answer(exercise: Exercise, inside: list[_Statement]) -> tuple[str, str]:
 
 
 def _statements(cell: str, number: int) -> list[_Statement]:
-    # Lines for the notebook or the shell are no Python; a blank keeps the numbers of the lines.
-    python = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in cell.splitlines())
     found = []
-    for node in ast.parse(python).body:
+    for node in ast.parse(_python(cell)).body:
         source = ast.unparse(node)
         found.append(_Statement(source, frozenset(bound(source)), frozenset(used(source)), number))
     return found
