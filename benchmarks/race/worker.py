@@ -52,7 +52,7 @@ def prepare(case: Case, way: str, runs: np.ndarray) -> tuple[Prepared, float]:
     elif way in ("record", "recordings"):
         once, compute = module.prepare(case, given)
         found = (
-            Prepared(once, lambda found, some: module.sample(compute(found), some))
+            Prepared(once, lambda found, some: compute(found.isel(seed=some)))
             if way == "record"
             else Prepared(lambda: compute(once()), module.sample)
         )

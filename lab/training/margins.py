@@ -137,6 +137,9 @@ class MarginChunk:
         margin = moves if self.named.apart else self.named.margins(moves)
         seen, gradient, reference = margin.clone(), torch.zeros_like(moves), torch.zeros_like(moves)
         pushed = gradient if self.named.apart else torch.zeros_like(margin)
+        # Views [run, ...], made once: a step of few runs costs little more than its calls.
+        state, slope, push = moves.mT, gradient.mT, pushed.mT
+        far = 2 if self.named.apart else 1  # apart, the update is the chosen logit's: the margin moves twice as far
         weights = self._weights(batch)
         optimizer, memory, since = self.optimizer, self.optimizer.memory(moves.mT), 0
         end = row = 0
@@ -159,13 +162,11 @@ class MarginChunk:
                         break
                 if origin is not None:
                     torch.sub(margin, origin, out=seen)
-                torch.mul(stage.objective.response_weights(pairs)[0], next(weights), out=pushed.mT)
-                if self.named.apart:
-                    # The chosen logit's own update; the margin moves twice as far.
-                    moves.mT.add_(optimizer.update(gradient.mT, memory, step + 1 - since), alpha=2)
-                else:
+                torch.mul(stage.objective.response_weights(pairs)[0], next(weights), out=push)
+                if not self.named.apart:
                     self.named.scatter(pushed, gradient)
-                    moves.mT.add_(optimizer.update(gradient.mT, memory, step + 1 - since))
+                state.add_(optimizer.update(slope, memory, step + 1 - since), alpha=far)
+                if not self.named.apart:
                     self.named.margins(moves, margin)
                 if progress and step % 25 == 0:
                     progress(step / rows[-1])
