@@ -265,7 +265,9 @@ def test_the_number_of_a_notebook_in_a_file_name_is_no_part_of_the_students(tmp_
     assert found == {"ada": 4, "bob": 2, "03_dpo": 1, "1st": 1, "05_": 1}
 
 
-@pytest.mark.parametrize(("make", "message"), [(False, "There is no folder"), (True, "is empty. Put NAME.ipynb, 01_NAME")])
+@pytest.mark.parametrize(
+    ("make", "message"), [(False, "There is no folder"), (True, "is empty. Put NAME.ipynb, 01_NAME")]
+)
 def test_a_folder_without_submissions_is_an_error(tmp_path, make, message):
     if make:
         (tmp_path / "in").mkdir()

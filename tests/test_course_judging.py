@@ -408,7 +408,7 @@ def test_a_figure_is_shown_with_its_words_and_closed():
         show(figure, "a plot")
 
 
-def test_a_thin_line_keeps_its_colour_in_a_picture_of_many_others():
+def test_a_thin_line_and_a_background_keep_their_colours_in_a_picture_of_many_others():
     import matplotlib.pyplot as plt
     from PIL import Image
 
@@ -416,12 +416,15 @@ def test_a_thin_line_keeps_its_colour_in_a_picture_of_many_others():
     figure, axes = plt.subplots(figsize=(4, 3))
     axes.imshow(np.random.default_rng(0).uniform(0, 1, (60, 80)), cmap="Blues", extent=(0, 1, 0, 1), aspect="auto")
     axes.plot([0.2, 0.3], [1.3, 1.3], color="#D87614", linewidth=2)
+    axes.axhspan(1.4, 1.5, color="#FDFDFD")
     axes.set_ylim(0, 1.5)
     page = show(figure, "a thin line above a landscape of blue").data
     image = Image.open(io.BytesIO(base64.b64decode(re.search(r"base64,([^\"]+)", page)[1])))
     assert image.mode == "P"
     pixels = np.asarray(image.convert("RGB")).astype(int)
-    assert np.abs(pixels - rare).max(-1).min() <= 8 and (pixels == 255).all(-1).any()
+    assert np.abs(pixels - rare).max(-1).min() <= 8
+    for background in (0xFF, 0xFD):
+        assert (pixels == background).all(-1).any()
 
 
 def test_equal_figures_are_shown_as_equal_bytes():
