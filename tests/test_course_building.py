@@ -302,6 +302,20 @@ def test_slides_ask_nothing_from_outside_and_hold_formulas_as_mathml():
     assert page.count("<section") == page.count("</section>") == 2
 
 
+def test_a_code_cell_with_the_tag_begins_a_slide_under_the_running_heading():
+    new = nbformat.v4
+    cells = [new.new_markdown_cell("# One\n\n## Guess"), new.new_code_cell("answer"), new.new_code_cell("more")]
+    for tags, expected in (([], [0, 1, 1]), (["slide"], [0, 1, 2])):
+        cells[1].metadata = {"tags": tags}
+        page = slides_of(new.new_notebook(cells=cells))
+        sections = page.split("<section")[1:]
+        assert len(sections) == expected[-1] + 1
+        assert [
+            next(k for k, each in enumerate(sections) if word in each) for word in ("One", "Guess", "answer")
+        ] == expected
+    assert '<p class="running">Guess</p>' in sections[-1] and "more" in sections[-1]
+
+
 def test_a_slide_that_would_not_fit_goes_on_on_the_next_under_its_heading():
     lines = "\n\n".join(["A line of text."] * 8)
     source = "\n".join(f"# {line}".rstrip() for line in f"## Long\n\n{lines}".splitlines())

@@ -61,7 +61,7 @@ print(f"expected reward of the reference: {pi_ref @ reward:.3f}")
 #
 # Write your guess down. The answer comes below the picture.
 
-# %%
+# %% tags=["slide"]
 lab.show(*drawings.tilts(pi_ref, reward, betas=(2, 1, 0.5, 0.2)))
 
 # %% [markdown]

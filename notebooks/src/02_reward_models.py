@@ -61,7 +61,7 @@ print(f"y1 beats y2 with probability {chance[0, 1]:.3f}; it did so {wins[0, 1]} 
 # Write your guess down. The next cells show it, and beside it what happens when the same two are compared ten times and y1 wins eight.
 # (`reference("2.3")` is the course's own solution of an exercise further down: it fits rewards by gradient descent.)
 
-# %%
+# %% tags=["slide"]
 course_fit = reference("2.3")
 steps = np.unique((10 ** np.linspace(0, 4, 25)).round().astype(int))
 labels = {"one label": np.array([[0, 1], [0, 0]]), "8 of 10": np.array([[0, 8], [2, 0]])}

@@ -66,7 +66,7 @@ print(f"chosen y{chosen + 1}, rejected y{rejected + 1}, beta {beta}")
 #
 # Write your guess down. The picture has the answer.
 
-# %%
+# %% tags=["slide"]
 line = "tabular s1,s2,s3,s4 dpo beta=0.1,0.5,2 sgd lr=1 steps=400 seeds=1 prompts=1 every=4"
 record = lab.run(line)
 print(line)

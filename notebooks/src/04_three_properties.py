@@ -56,7 +56,7 @@ from lab.theory import influence
 # - **(b)** near 1 in the table; in the network it rises, then falls;
 # - **(c)** it falls in both, because the rejected response's gradient explodes.
 
-# %%
+# %% tags=["slide"]
 table_line = "tabular s1 dpo beta=0.1 adam lr=0.1 steps=500 seeds=24 every=5"
 network_line = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24 every=5"
 table, network = lab.run(table_line), lab.run(network_line)

@@ -64,7 +64,7 @@ for scenario in record.scenario.values:
 #
 # Write three answers down. The first is the measure that most people have in mind when they say "suffers least".
 
-# %%
+# %% tags=["slide"]
 lab.show(*drawings.four(record))
 
 # %% [markdown]

@@ -57,7 +57,7 @@ from lab.course.drawings.scenarios import table_masses
 #
 # Write your answers down.
 
-# %%
+# %% tags=["slide"]
 rest = "adam lr=1e-3 steps=500 seeds=20 every=10 keep=none dtype=float32"
 record = lab.run(f"mlp s1 dpo,ipo,slic,cdpo,simpo,kto,orpo beta=0.1 {rest}")
 lab.show(*drawings.landscapes(record.sel(objective=["dpo", "ipo", "slic", "kto"])))
@@ -281,7 +281,7 @@ for loss in ("dpo", "ipo", "slic", "kto"):
 # - **(b)** about the same;
 # - **(c)** lower?
 
-# %%
+# %% tags=["slide"]
 rest = "adam lr=1e-3 steps=500 seeds=20 every=500 keep=none dtype=float32"
 flex = lab.run(f"mlp s1,s2 flex beta_chosen=0.1 beta_rejected=0.005,0.05,0.1,0.3 {rest}")
 fixes = {

@@ -40,7 +40,7 @@ from lab.experiments import frontiers, over_optimisation
 #
 # Write your guess down.
 
-# %%
+# %% tags=["slide"]
 betas = "0.02,0.05,0.1,0.2,0.4,0.8,2,5"
 rest = "adam lr=0.05 steps=600 seeds=20 every=600 keep=none truth=normal"
 data = "data=sampled comparisons=32"

@@ -107,6 +107,9 @@ def _blocks(notebook: Any) -> Iterator[_Block]:
     for cell in notebook.cells:
         tagged = "slide" in cell.metadata.get("tags", [])
         if cell.cell_type != "markdown":
+            if tagged and waiting:
+                yield waiting
+                waiting = None
             block = waiting or _Block((), 0, "", tagged)
             waiting = replace(block, html=(*block.html, _code(cell)), lines=block.lines + _height(cell))
             continue
@@ -127,11 +130,12 @@ def _dealt(blocks: list[_Block]) -> list[list[str]]:
     heading, lines = "", 0.0
     for block in blocks:
         heading = block.heading or heading
+        running = f'<p class="running">{html.escape(heading)}</p>'
         if not slides or block.begins:
-            slides.append([])
+            slides.append([] if block.heading or not slides else [running])
             lines = 0.0
         elif lines + block.lines > FULL and block.lines > SHORT:
-            slides.append([f'<p class="running">{html.escape(heading)}</p>'])
+            slides.append([running])
             lines = 1.0
         slides[-1] += block.html
         lines += block.lines
