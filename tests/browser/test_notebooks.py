@@ -12,6 +12,9 @@ from tests.browser.jupyter import KERNEL, ROOT
 TWIN = 'lab.show(*lab.explorer.twin("tabular s2 dpo beta=0.1 sgd lr=1 steps=50 seeds=4"))'
 CALL = 'lab.explore("tabular s2 dpo beta=0.1 sgd lr=1 steps=50 seeds=4")'
 
+RUN = """() => jupyterapp.shell.currentWidget.content.widgets
+    .every((cell) => cell.model.type !== "code" || cell.model.executionCount)"""
+
 
 @pytest.fixture
 def saved(folder):
@@ -28,8 +31,10 @@ def cells_of(name: str) -> list[str]:
 @pytest.mark.parametrize("name", ["00_tour", "03_dpo"])
 def test_a_notebook_runs_from_its_menu_and_its_explorers_stand_ready(name, new_lab, complaints):
     lab = new_lab(f"notebooks/{name}.ipynb")
+    lab.command("notebook:clear-all-cell-outputs")
     lab.page.get_by_role("menuitem", name="Run", exact=True).click()
     lab.page.locator('li[data-command="runmenu:run-all"]').click()
+    lab.page.wait_for_function(RUN)  # JupyterLab moves on from cell to cell; until then no cell stays selected
     sources = cells_of(name)
     for place, source in enumerate(sources):
         if re.match(r"lab\.(explore|tour)\(", source):
