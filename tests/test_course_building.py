@@ -213,6 +213,7 @@ def test_outputs_lose_addresses_folders_and_widgets(tmp_path, monkeypatch):
     cell = code_cell(
         output("stream", name="stdout", text="one\n"),
         output("stream", name="stdout", text=f"<f at 0x7f00deadbeef> in {tmp_path}/a.py\n"),
+        output("display_data", data={"text/html": '<p class="lab-asleep">An explorer stands here.</p>'}),
         output("display_data", data=widget),
         output("execute_result", data={"text/plain": f"{tmp_path}/b"}),
     )

@@ -23,7 +23,7 @@ from lab.explorer.training.records import reading, record_of, row_of, stride
 from lab.explorer.training.scene import TrainingScene, what_happened
 from lab.explorer.training.state import Training
 from lab.explorer.training.worlds import rounded
-from lab.explorer.widget import shown
+from lab.explorer.widget import ASLEEP, PAGE, shown
 
 LINE = "tabular s2 dpo beta=0.1 sgd lr=1 steps=100 seeds=4"
 SCENE = TrainingScene()
@@ -433,13 +433,17 @@ def test_the_view_is_plain_json_and_small():
     assert len(text) < 250_000
 
 
-def test_without_widgets_there_is_text_to_read():
+def test_beside_the_widget_stands_a_sentence_for_readers_without_a_kernel(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda what, **_: shown.append(what))
     widget = lab.explore(LINE)
-    bundle = widget._repr_mimebundle_()
-    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    widget._ipython_display_()
+    sentence, bundle = shown
+    assert "run this cell to use it" in sentence.data and LINE in sentence.data and "Explorer(" not in sentence.data
     assert repr(widget).startswith(f"lab.explore('{LINE}')  # tabular · s2 · DPO β=0.1")
-    assert data["text/plain"] == repr(widget)
-    assert "run this cell to use it" in data["text/html"] and "Explorer(" not in data["text/html"]
+    assert bundle["text/plain"] == repr(widget) and any("widget-view" in kind for kind in bundle)
+    # The style of a widget that lives hides the sentence.
+    assert f'class="{ASLEEP}"' in sentence.data and f".{ASLEEP} {{" in (PAGE / "explorer.css").read_text()
 
 
 def test_the_twin_is_the_same_picture_without_a_page():

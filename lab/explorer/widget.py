@@ -14,6 +14,7 @@ import traitlets
 from lab.explorer.scene import Control, Scene, View
 
 PAGE = Path(__file__).with_name("page")
+ASLEEP = "lab-asleep"  # the class of what explorer.css hides beside a widget that lives
 
 
 class Explorer(anywidget.AnyWidget):
@@ -49,17 +50,18 @@ class Explorer(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"lab.explore({self.view['line']!r})  # {self.view['summary']}"
 
-    def _repr_mimebundle_(  # type: ignore[override]  # the two keywords are all that IPython gives
-        self, include: Any = None, exclude: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Add what a page without widgets shows."""
-        data, metadata = super()._repr_mimebundle_(include=include, exclude=exclude) or ({}, {})
-        data["text/plain"] = repr(self)
-        data["text/html"] = (
-            "<p>An explorer stands here: run this cell to use it. "
+    def _ipython_display_(self) -> None:
+        """Show a sentence for readers without a kernel, and the widget, whose style hides that sentence."""
+        from IPython.display import HTML, display
+
+        asleep = (
+            f'<p class="{ASLEEP}">An explorer stands here: run this cell to use it. '
             f"<code>{escape(self.view['line'])}</code><br>{escape(self.view['summary'])}</p>"
         )
-        return data, metadata
+        # An output of its own: where its kernel is gone, JupyterLab shows an error instead of a widget's other forms.
+        display(HTML(asleep))
+        data, metadata = self._repr_mimebundle_() or ({}, {})
+        display({**data, "text/plain": repr(self)}, metadata=metadata, raw=True)
 
 
 def shown(controls: tuple[Control, ...], view: View) -> dict[str, Any]:

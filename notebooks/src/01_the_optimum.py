@@ -298,8 +298,10 @@ exact_kl = lab.metrics.kl_from_reference(exact).mean("prompt").median("seed")
 print("KL from the reference at the end, nats, medians of 20 seeds")
 for beta in (0.2, 1.0):
     slow, fast = (float(kl.sel(beta=beta, lr=rate)) for rate in (1.0, 5.0))
-    print(f"beta = {beta}: {slow:.3f} with lr = 1, {fast:.3f} with lr = 5;",
-          f"the exact optimum has {float(exact_kl.sel(beta=beta)):.3f}")
+    print(
+        f"beta = {beta}: {slow:.3f} with lr = 1, {fast:.3f} with lr = 5;",
+        f"the exact optimum has {float(exact_kl.sel(beta=beta)):.3f}",
+    )
 
 # %% [markdown]
 # So when a run of yours drifts too far from its reference, there are two different cures. A larger β moves the goal nearer. A smaller

@@ -117,7 +117,7 @@ for step in (50, 500, 5000, 50_000):
 fitted = np.array([0.4, 0.1, 0.3, -0.1, 0.0, -0.7])
 apart = fitted[:, None] - fitted[None, :]
 sigma = 1 / (1 + np.exp(-apart))
-left = -np.log(np.prod(sigma ** wins)) / wins.sum()
+left = -np.log(np.prod(sigma**wins)) / wins.sum()
 right = (wins * np.logaddexp(0, -apart)).sum() / wins.sum()
 print(f"left {left:.12f}   right {right:.12f}   difference {left - right:.0e}")
 
@@ -244,7 +244,7 @@ print("share of 200 drawn data sets that have a best reward")
 for comparisons in (6, 12, 24, 48, 96):
     drawn = generator.multinomial(comparisons, couples, size=200).reshape(-1, 6, 6)
     won = generator.binomial(drawn, chance)
-    finite = [course_test(up + (total - up).T) for up, total in zip(won, drawn)]
+    finite = [course_test(up + (total - up).T) for up, total in zip(won, drawn, strict=True)]
     print(f"{comparisons:3d} comparisons of 6 responses: {np.mean(finite):4.0%}")
 
 # %% [markdown]

@@ -265,10 +265,10 @@ other = (blocks.sum() - np.trace(blocks)) / 12
 print(f"mean size of K: {own:.2f} within a prompt, {other:.2f} between two prompts, {other / own:.2f} of it")
 
 # %% [markdown]
-# Small steps are foreseen nearly perfectly, large ones are not: the kernel itself changes. (R² stops a little short
-# of 1 however small the step is, as the fit of the reference leaves some ReLU units exactly on their kink, where a
-# first order does not exist.) And look at the last line: what is pushed on one prompt arrives at the others, weaker,
-# not weak.
+# Small steps are foreseen nearly perfectly, large ones are not: the kernel itself changes. (R² stops a little short of
+# 1 even at the smallest of these rates: the fit of the reference leaves some ReLU units close to their kink, and a
+# step that carries one across it leaves the first order.) And look at the last line: what is pushed on one prompt
+# arrives at the others, weaker, not weak.
 #
 # Write g⁺ and g⁻ for the gradients of log π⁺ and log π⁻ in θ. A small step on one pair moves θ by ηs(g⁺ − g⁻), and with
 # it log π⁺ by ηs(‖g⁺‖² − ⟨g⁺, g⁻⟩). So it lowers its own chosen response if and only if ⟨g⁺, g⁻⟩ > ‖g⁺‖². But is that

@@ -136,7 +136,7 @@ optimum = course_tilt(np.log(pi_ref), reward, beta)
 at_optimum = course_gradient(optimum, np.log(pi_ref), reward, beta)
 print(f"largest gradient at the optimum: {np.abs(at_optimum).max():.0e}")
 climbing = logits.copy()
-for step in range(2000):
+for _ in range(2000):
     climbing = climbing + course_gradient(climbing, np.log(pi_ref), reward, beta)
 log_prob = climbing - np.logaddexp.reduce(climbing)
 away = np.exp(log_prob) @ (log_prob - optimum)
@@ -207,8 +207,10 @@ for name, reward_name in (("ppo", "learned_reward"), ("ppo_gt", "reward")):
     record = trained[name]
     top = record[reward_name].transpose("seed", "prompt", "response").values.argmax(-1)
     own, chosen = record["chosen"].values, np.isin(top, record["chosen"].values)
-    print(f"{name:>7}: not the chosen response has the top reward in {(top != own).mean():.0%} of prompts,"
-          f" another prompt's chosen one in {(chosen & (top != own)).mean():.0%}")
+    print(
+        f"{name:>7}: not the chosen response has the top reward in {(top != own).mean():.0%} of prompts,"
+        f" another prompt's chosen one in {(chosen & (top != own)).mean():.0%}"
+    )
 
 # %% [markdown]
 # The learned reward has its own reason to prefer another response: one network rates all prompts, so what one prompt chooses looks good to the

@@ -9,7 +9,6 @@ CALL = 'lab.explore("mlp s2 dpo beta=0.1 adam lr=1e-3 steps=20 seeds=4")'
 TWIN = 'lab.show(*lab.explorer.twin("tabular s2 dpo beta=0.1 sgd lr=1 steps=50 seeds=4"))'
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 SIZES = ((1280, 800), (800, 600))
-FOLDED = "Your own pairs"  # its table of pairs is wider than a screen of 800 pixels leaves
 # What sticks out of the explorer; a table may be wider than its box, which scrolls.
 OUTSIDE = """root => {
     const box = root.getBoundingClientRect();
@@ -39,7 +38,7 @@ def serious(page, selector: str) -> list[str]:
 def opened(explore):
     """An explorer with its drawers unfolded."""
     explorer = explore(f"{TWIN}\n{CALL}")
-    for summary in explorer.root.locator("details > summary").filter(has_not_text=FOLDED).all():
+    for summary in explorer.root.locator("details > summary").all():
         summary.click()
     return explorer
 

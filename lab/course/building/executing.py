@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat.v4
 
+ASLEEP = "lab-asleep"  # what an explorer says beside itself
 EXPLORE = "Run this cell to explore."
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
@@ -61,6 +62,8 @@ def normalised(cell: Any) -> list[Any]:
     outputs: list[Any] = []
     for output in cell.outputs:
         if WIDGET in output.get("data", {}):
+            if outputs and ASLEEP in outputs[-1].get("data", {}).get("text/html", ""):
+                outputs.pop()
             html = f"<p><em>{EXPLORE}</em></p>"
             output = nbformat.v4.new_output("display_data", {"text/plain": EXPLORE, "text/html": html})
         elif output.output_type == "stream":

@@ -268,7 +268,7 @@ function render({ model, el }) {
             .map((row) => [...row.querySelectorAll("input")].map((input) => input.value.trim()));
           change(next.key, JSON.stringify({ start: read(start), pairs: read(pairs) }));
         });
-        node.replaceChildren(make("div", { className: "lab-scroll" }, start), pairs, make("div", { className: "lab-row" }, more, use));
+        node.replaceChildren(make("div", { className: "lab-scroll" }, start), make("div", { className: "lab-scroll" }, pairs), make("div", { className: "lab-row" }, more, use));
       } };
     },
   };
