@@ -1,4 +1,4 @@
-"""`python -m benchmarks race`: race, print, and write what the figure shows."""
+"""`python -m benchmarks race`: race, print, and write the results."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from benchmarks.race.peers import IN_JAX, ROOT, Process, has_jax
 from benchmarks.race.report import cost_table, memory_table, target_table
 from benchmarks.race.running import measure_memory, race
 
-FIGURE = "a_thousand_runs_for_the_price_of_one"
-PLACE = ROOT / "figures" / "measured" / f"{FIGURE}.json"
+PLACE = ROOT / "benchmarks" / "race.json"
 TRIAL = ROOT / "benchmarks" / "out" / "race.json"
 STEPS = {("A", 16384): 100, ("B", 256): 100, ("B", 1024): 50, ("C", 1): 100, ("C", 16): 100}  # 500 in all others
 SIZES = {("A", "sgd"): (1, 32, 1024, 16384), ("A", "adam"): (1, 32, 1024, 16384), ("B", "adam"): (1, 32, 256, 1024),
@@ -44,7 +43,7 @@ def cases(only: tuple[str, ...], quick: bool) -> list[Case]:
 @click.option("--patience", default=8.0, show_default=True, help="Seconds after which a case gets no further round.")
 @click.option("--jax", "jax_python", default=sys.executable, help="A Python that has JAX, if this one has not.")
 @click.option("--quick", is_flag=True, help="Few runs and steps: whether all agree, not how fast they are.")
-@click.option("--write", is_flag=True, help=f"Write figures/measured/{FIGURE}.json, which the figure shows.")
+@click.option("--write", is_flag=True, help="Write benchmarks/race.json, to be kept.")
 def main(only: tuple[str, ...], rounds: int, patience: float, jax_python: str, quick: bool, write: bool) -> None:
     """Race the lab against the plain PyTorch loop and against JAX."""
     if write and (only or quick):
