@@ -69,7 +69,7 @@ def test_nothing_is_cut_off_and_axe_has_no_serious_complaint(theme, opened, desk
             assert not serious(page, ".jp-OutputArea"), (theme, width)
             page.set_viewport_size({"width": width, "height": 2400})  # all of it on one picture, to be looked at
             opened.root.screenshot(path=tmp_path / f"explorer_{theme}_{width}.png")
-        # The same eye sees what is planted, where nothing has to be scrolled: axe judges no contrast of what is clipped.
+        # The same eye sees what is planted, on a tall page: axe judges no contrast of what is clipped.
         page.set_viewport_size({"width": 1280, "height": 2400})
         plant(opened)
         assert {each.split(":")[0] for each in serious(page, ".jp-OutputArea")} == {"label", "color-contrast"}
