@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.layouts.methods import METHODS
+from figures.layouts.over_optimisation import over_kl
 from figures.machinery import Drawing, Figure, Page
-from lab import metrics, plots
+from lab import plots
 from lab.experiments.frontiers import BETAS
 from lab.experiments.over_optimisation import both_rewards, learned_past_peak, share_lost
 
@@ -25,7 +26,6 @@ PLAIN = "True and learned reward against KL, at three sizes of data: how much tr
 SIZES = (8, 32, 128)
 PLAIN_REFERENCE, SHARP = 1, 2  # scale of the reference's logits
 SHOWN = ("best_of_n", "ppo", "dpo")
-KL = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0])
 LEAST = 0.01  # of true reward: less is no fall
 WORLD = "adam lr=0.05 steps=1000 seeds=24 every=50 keep=none truth=normal data=sampled comparisons=8,32,128"
 LINES = {
@@ -58,7 +58,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
             ax = axes[row, column]
             for name in SHOWN:
                 role = METHODS[name]
-                curve = _over_kl(found[sharp][size][name], kind)
+                curve = over_kl(found[sharp][size][name], kind)
                 shown[f"{kind} reward, sharpness {sharp}, {size} comparisons", role.label] = curve
                 plots.curve(
                     curve, ax, role=replace(role, line="solid"), seeds=False,
@@ -103,15 +103,6 @@ def _methods(data: Mapping[str, xr.Dataset], sharp: int, size: int) -> dict[str,
     """Both rewards of each method in one setting."""
     dpo, ppo = (data[f"{name}, sharpness {sharp}"].sel(comparisons=size, drop=True) for name in ("dpo", "ppo"))
     return both_rewards(dpo, ppo)
-
-
-def _over_kl(rewards: xr.Dataset, kind: str) -> plots.Summary:
-    """A reward along KL, as far as half of the worlds go."""
-    reach = float(rewards["kl"].max("point").median())
-    levels = [*KL[reach > KL], reach]
-    nothing = rewards["kl"].isel(point=0, drop=True) * 0
-    gain = metrics.along_kl(rewards["kl"], rewards[kind], levels, over="point", start=nothing)
-    return plots.over_seeds(gain.assign_attrs(long_name="gain", units="1"), x="level")
 
 
 def _established(found: Mapping, fallen: Mapping[tuple[int, int, str], plots.Summary]) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from figures.layouts.methods import METHODS
+from figures.layouts.over_optimisation import KL, over_kl
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots
 from lab.experiments.over_optimisation import SIZES, both_rewards, climbing_lines, learned_past_peak, share_lost
@@ -27,7 +28,6 @@ CLIMBERS = ("best_of_n", "ppo")  # they climb the learned reward itself
 NETWORK, TABLE, PLAIN_REFERENCE = "network", "table", "network, reference as drawn"
 SHARP = 2  # scale of the reference's logits
 FEW = SIZES[0]
-KL = np.array([0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0])
 LEAST, MUCH, LITTLE = 0.01, 0.2, 0.05  # of the gain in true reward: a fall at all, a median that is much, or little
 TOP, MIDDLE, BOTTOM = "ABCD", "EFGH", "IJ"
 
@@ -57,7 +57,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         for letters, kind in ((TOP, "true"), (MIDDLE, "learned")):
             ax = axes[letters[place]]
             for name in SHOWN:
-                curve = _over_kl(found[NETWORK, size][name], kind)
+                curve = over_kl(found[NETWORK, size][name], kind)
                 shown[f"{NETWORK}, {kind} reward, {size} comparisons", METHODS[name].label] = curve
                 plots.curve(
                     curve, ax, role=replace(METHODS[name], line="solid"), seeds=False,
@@ -127,15 +127,6 @@ def _over_sizes(values: Mapping[int, xr.DataArray]) -> plots.Summary:
 
 def _peak(rewards: xr.Dataset) -> xr.DataArray:
     return metrics.past_peak(rewards["kl"], rewards["true"], over="point")["peak_kl"]
-
-
-def _over_kl(rewards: xr.Dataset, kind: str) -> plots.Summary:
-    """A reward along KL, as far as half of the worlds go."""
-    reach = float(rewards["kl"].max("point").median())
-    levels = [*KL[reach > KL], reach]
-    nothing = rewards["kl"].isel(point=0, drop=True) * 0
-    gain = metrics.along_kl(rewards["kl"], rewards[kind], levels, over="point", start=nothing)
-    return plots.over_seeds(gain.assign_attrs(long_name="gain", units="1"), x="level")
 
 
 def _rewards(data: Mapping[str, xr.Dataset], setting: str, size: int) -> dict[str, xr.Dataset]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["explore", "explore_optimum", "strip", "tour", "twin"]
 
 _HOMES = {"strip": "lab.explorer.tours", "twin": "lab.explorer.training.twin"}
+ASLEEP = "lab-asleep"  # the class of the sentence that explorer.css hides beside a widget that lives
 EXAMPLE = "mlp s2 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 
 

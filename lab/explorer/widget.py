@@ -11,10 +11,10 @@ from typing import Any
 import anywidget
 import traitlets
 
+from lab.explorer import ASLEEP
 from lab.explorer.scene import Control, Scene, View
 
 PAGE = Path(__file__).with_name("page")
-ASLEEP = "lab-asleep"  # the class of what explorer.css hides beside a widget that lives
 
 
 class Explorer(anywidget.AnyWidget):

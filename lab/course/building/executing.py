@@ -9,7 +9,8 @@ from typing import Any
 
 import nbformat.v4
 
-ASLEEP = "lab-asleep"  # what an explorer says beside itself
+from lab.explorer import ASLEEP
+
 EXPLORE = "Run this cell to explore."
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
