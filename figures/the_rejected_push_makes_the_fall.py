@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from figures.layouts.scenarios import MEANING, PLACES
 from figures.machinery import Drawing, Figure, Page
 from lab import metrics, plots, properties
 
@@ -39,7 +38,7 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     )  # fmt: skip
     shown: dict[tuple[str, str], plots.Summary] = {}
     said, numbers = [], {}
-    for scenario, place in PLACES.items():
+    for scenario, place in plots.SCENARIO_PLACES.items():
         for term, role in TERMS.items():
             summary = plots.over_seeds(chosen.sel(scenario=scenario, terms=term, drop=True))
             shown[scenario, role.label] = summary
@@ -51,12 +50,13 @@ def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         if scenario not in LIKELY:
             word = f"below {GONE:g} in {int((ends < GONE).sum())} of {ends.size} seeds"
         plots.panel(
-            axes[place], f"{scenario}: {MEANING[scenario]}",
+            axes[place], f"{scenario}: {plots.SCENARIO_MEANINGS[scenario]}",
             about=f"rejected push alone: {word},\nlog π⁺ {'down' if nats < 0 else 'up'} by {abs(nats):.0f} nats, "
             "mean of the pairs",
         )  # fmt: skip
         said.append(
-            f"{scenario} ({MEANING[scenario]}): with both pushes it peaks at {cell['both'].max():.2f} and ends at "
+            f"{scenario} ({plots.SCENARIO_MEANINGS[scenario]}): with both pushes it peaks at "
+            f"{cell['both'].max():.2f} and ends at "
             f"{cell['both'][-1]:.2f}; with the chosen push alone it ends at {cell['chosen'][-1]:.2f}; with the "
             f"rejected push alone: {word}, and log π⁺ changes by {nats:.0f} nats, mean of the pairs"
         )

@@ -14,14 +14,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-# Columns: where the chosen response comes from. Rows: where the rejected one does.
-PLACES = {"s1": (0, 0), "s2": (0, 1), "s3": (1, 0), "s4": (1, 1)}
-MEANING = {
-    "s1": "both on-policy",
-    "s2": "chosen off-policy",
-    "s3": "rejected off-policy",
-    "s4": "both off-policy",
-}
 # A curve that ends this close to its peak has not fallen: it is marked where it gets there.
 FLAT = 0.005
 COUNTS = {1: "one of the four", 2: "two of the four", 3: "three of the four"}
@@ -35,7 +27,7 @@ def draw_scenarios(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     figure, axes = page.grid(2, 2, aspect=0.74, sharex=True, sharey=True, title=_message(name, ds, table))
     shown: dict[tuple[str, str], plots.Summary] = {}
     said, numbers = [], {}
-    for scenario, place in PLACES.items():
+    for scenario, place in plots.SCENARIO_PLACES.items():
         ax, cell = axes[place], ds.sel(scenario=scenario)
         curves = _curves(cell)
         exponent = plots.over_seeds(metrics.over_pairs(metrics.rejected_log_prob(cell), cell) / np.log(10))
@@ -47,11 +39,11 @@ def draw_scenarios(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         shown[scenario, "log10 of rejected"] = exponent
         top, at = _mark_peak(curves["chosen"], ax)
         about = _about(fall.sel(scenario=scenario), spread.sel(scenario=scenario))
-        plots.panel(ax, f"{scenario}: {MEANING[scenario]}", about=about)
+        plots.panel(ax, f"{scenario}: {plots.SCENARIO_MEANINGS[scenario]}", about=about)
         chosen, unseen = curves["chosen"].median, curves["unseen"].median
         said.append(
-            f"{scenario} ({MEANING[scenario]}): chosen from {chosen[0]:.2f} to a peak of {top:.2f} at step {at} and "
-            f"{chosen[-1]:.2f} at the end, unseen from {unseen[0]:.2f} to {unseen[-1]:.2f}, rejected to "
+            f"{scenario} ({plots.SCENARIO_MEANINGS[scenario]}): chosen from {chosen[0]:.2f} to a peak of "
+            f"{top:.2f} at step {at} and {chosen[-1]:.2f} at the end, unseen from {unseen[0]:.2f} to {unseen[-1]:.2f}, rejected to "
             f"10^{exponent.median[-1]:.1f}"
         )
         numbers |= {
@@ -130,7 +122,7 @@ def _message(name: str, ds: xr.Dataset, table: xr.Dataset) -> str:
         most = str(fall["scenario"].values[fall["value"].argmax("scenario")])
         last = metrics.over_pairs(metrics.chosen_prob(ds), ds).isel(step=-1).median("seed")
         best = str(last["scenario"].values[last.argmax("scenario")])
-        where = COUNTS[falls] if falls < len(PLACES) else "all four"
+        where = COUNTS[falls] if falls < len(plots.SCENARIO_PLACES) else "all four"
         return (
             f"{objective}: the chosen response falls from its peak in {where} scenarios, most in {most}; "
             f"it ends highest in {best}"

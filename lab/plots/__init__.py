@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         REFERENCE,
         REJECTED,
         RESPONSES,
+        SCENARIO_MEANINGS,
+        SCENARIO_PLACES,
         SCENARIOS,
         UNSEEN,
         Role,
@@ -47,7 +49,7 @@ _HOMES = {
     "phases": ("Phases", "map_over_seeds", "phase_table"),
     "roles": (
         "CHOSEN", "FAMILIES", "KINDS", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED", "RESPONSES",
-        "SCENARIOS", "UNSEEN", "Role", "role",
+        "SCENARIOS", "SCENARIO_MEANINGS", "SCENARIO_PLACES", "UNSEEN", "Role", "role",
     ),
     "contexts": ("CONTEXTS", "STYLE_FILE", "context", "style"),
     "summaries": ("Summary", "over_seeds", "table"),
@@ -57,7 +59,8 @@ _MODULE = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CHOSEN", "CONTEXTS", "FAMILIES", "KINDS", "OBJECTIVES", "OPTIMIZERS", "POLICIES", "REFERENCE", "REJECTED",
-    "RESPONSES", "SCENARIOS", "STYLE_FILE", "UNSEEN", "Phases", "Role", "Summary", "arrows", "bars", "cell_map",
+    "RESPONSES", "SCENARIOS", "SCENARIO_MEANINGS", "SCENARIO_PLACES", "STYLE_FILE",
+    "UNSEEN", "Phases", "Role", "Summary", "arrows", "bars", "cell_map",
     "context", "curve", "end_label", "end_labels", "exact_curve", "heat_map", "level", "map_over_seeds", "moment",
     "outline", "over_seeds", "panel", "path", "phase_bar", "phase_map", "phase_table", "power", "powers_of_ten",
     "role", "same_limits", "share_labels", "style", "surface", "table",

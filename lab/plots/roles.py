@@ -72,6 +72,15 @@ SCENARIOS: dict[str, Role] = {
     "s4": Role("s4", "#B4873C", "dotted", marker="^"),
 }
 
+# Columns: where the chosen response comes from. Rows: where the rejected one does.
+SCENARIO_PLACES = {"s1": (0, 0), "s2": (0, 1), "s3": (1, 0), "s4": (1, 1)}
+SCENARIO_MEANINGS = {
+    "s1": "both on-policy",
+    "s2": "chosen off-policy",
+    "s3": "rejected off-policy",
+    "s4": "both off-policy",
+}
+
 POLICIES: dict[str, Role] = {
     "tabular": Role("tabular", "#C8781E", "dotted", marker="^"),
     "loglinear": Role("log-linear", "#35938F", "dashed", marker="s"),

@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lab import metrics, plots
-from lab.plots.roles import Role
+from lab.plots.roles import SCENARIO_MEANINGS, SCENARIO_PLACES, Role
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-# Columns: where the chosen response comes from. Rows: where the rejected one does.
-PLACES = {"s1": (0, 0), "s2": (0, 1), "s3": (1, 0), "s4": (1, 1)}
-MEANING = {
-    "s1": "both on-policy",
-    "s2": "chosen off-policy",
-    "s3": "rejected off-policy",
-    "s4": "both off-policy",
-}
 ANSWERS = {"yes": "#2F9E9A", "no": "#7A0000", "undecided": "#8A8A8A"}
 LOST, GAINED = Role("lost", "#7A0000", "dashed", marker="s"), Role("gained", "#2F9E9A", "dashdot", marker="^")
 MARGINS = np.linspace(0, 24, 241)
@@ -45,7 +37,7 @@ def four(record: xr.Dataset) -> tuple[Figure, str]:
         ValueError: The record lacks one of the scenarios.
     """
     there = [str(name) for name in np.atleast_1d(record["scenario"].values)] if "scenario" in record.dims else []
-    if set(there) != set(PLACES):
+    if set(there) != set(SCENARIO_PLACES):
         raise ValueError(
             f"the record has the scenarios {there}; this picture needs s1, s2, s3 and s4. Sweep over them."
         )
@@ -55,7 +47,7 @@ def four(record: xr.Dataset) -> tuple[Figure, str]:
 
         figure = Figure(figsize=(7.6, 4.6), layout="constrained")
         axes = figure.subplots(2, 2, sharex=True, sharey=True)
-        for scenario, place in PLACES.items():
+        for scenario, place in SCENARIO_PLACES.items():
             cell, ax = record.sel(scenario=scenario), axes[place]
             curves = masses(cell)
             for word, values in curves.items():
@@ -63,11 +55,13 @@ def four(record: xr.Dataset) -> tuple[Figure, str]:
                 plots.curve(summary, ax, role=plots.role(word), label=f"{word} {summary.median[-1]:.2f}", seeds=False)
             ax.set(ylim=(-0.03, 1.05), ylabel="probability")
             top = float(plots.over_seeds(curves["chosen"]).median.max())
-            plots.panel(ax, f"{scenario}: {MEANING[scenario]}", about=f"the chosen response peaks at {top:.2f}")
+            plots.panel(
+                ax, f"{scenario}: {SCENARIO_MEANINGS[scenario]}", about=f"the chosen response peaks at {top:.2f}"
+            )
             ends = {word: plots.over_seeds(values).median for word, values in curves.items()}
             said.append(
-                f"{scenario} ({MEANING[scenario]}): chosen from {ends['chosen'][0]:.2f} to a peak of {top:.2f} and "
-                f"{ends['chosen'][-1]:.2f} at the end, unseen from {ends['unseen'][0]:.2f} to {ends['unseen'][-1]:.2f}"
+                f"{scenario} ({SCENARIO_MEANINGS[scenario]}): chosen from {ends['chosen'][0]:.2f} to a peak of "
+                f"{top:.2f} and {ends['chosen'][-1]:.2f} at the end, unseen from {ends['unseen'][0]:.2f} to {ends['unseen'][-1]:.2f}"
             )
         plots.share_labels(axes)
     return figure, f"Four panels, medians of {record.sizes['seed']} seeds. {'. '.join(said)}."
