@@ -43,7 +43,8 @@ def draw_scenarios(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
         chosen, unseen = curves["chosen"].median, curves["unseen"].median
         said.append(
             f"{scenario} ({plots.SCENARIO_MEANINGS[scenario]}): chosen from {chosen[0]:.2f} to a peak of "
-            f"{top:.2f} at step {at} and {chosen[-1]:.2f} at the end, unseen from {unseen[0]:.2f} to {unseen[-1]:.2f}, rejected to "
+            f"{top:.2f} at step {at} and {chosen[-1]:.2f} at the end, "
+            f"unseen from {unseen[0]:.2f} to {unseen[-1]:.2f}, rejected to "
             f"10^{exponent.median[-1]:.1f}"
         )
         numbers |= {

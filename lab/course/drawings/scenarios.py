@@ -61,7 +61,8 @@ def four(record: xr.Dataset) -> tuple[Figure, str]:
             ends = {word: plots.over_seeds(values).median for word, values in curves.items()}
             said.append(
                 f"{scenario} ({SCENARIO_MEANINGS[scenario]}): chosen from {ends['chosen'][0]:.2f} to a peak of "
-                f"{top:.2f} and {ends['chosen'][-1]:.2f} at the end, unseen from {ends['unseen'][0]:.2f} to {ends['unseen'][-1]:.2f}"
+                f"{top:.2f} and {ends['chosen'][-1]:.2f} at the end, "
+                f"unseen from {ends['unseen'][0]:.2f} to {ends['unseen'][-1]:.2f}"
             )
         plots.share_labels(axes)
     return figure, f"Four panels, medians of {record.sizes['seed']} seeds. {'. '.join(said)}."
