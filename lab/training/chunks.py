@@ -15,7 +15,7 @@ from lab.problems import Problem
 from lab.threads import one_thread, spread
 from lab.training.loop import Chunk, reference_log_prob
 from lab.training.margins import MarginChunk, Named
-from lab.training.recording import Record
+from lab.training.recording import Record, blank
 from lab.training.rollouts import RolloutChunk
 from lab.training.scores import ScoreChunk
 from lab.training.stages import Stage
@@ -142,7 +142,7 @@ def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
     runs, pairs = job.problem.runs, len(job.problem.preferences)
     rows = len(job.record.steps(job.steps + sum(stage.steps for stage in job.then)))
     shapes = {"moves": (named.entries,), "loss": (pairs,), "response_weight": (2, pairs)}
-    tape = {name: like.new_empty(rows, *shape, runs) for name, shape in shapes.items()}
+    tape = {name: blank(like, rows, *shape, runs) for name, shape in shapes.items()}
     reference = like.new_empty(1, named.entries, runs)
     broken = torch.empty(runs, dtype=torch.int64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -57,6 +58,17 @@ class Record:
         return [*range(0, total, self.every), total]
 
 
+def blank(like: Tensor, *shape: int) -> Tensor:
+    """Allocate memory that is written once, with the dtype and device of another tensor.
+
+    The processor's memory is asked of NumPy, which asks the system for large pages: a long record is then first written
+    to several times as fast as in pages of the usual size.
+    """
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, like.new_empty(0).numpy().dtype))
+
+
 def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, logits_only: bool) -> dict[str, Tensor]:
     """Allocate a tape, each entry [step, run, ...], so that every step writes one contiguous block.
 
@@ -75,7 +87,7 @@ def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, l
         shapes |= {"predicted_change": (2, cells), "linear_change": (cells,), "realised_change": (cells,)}
     if "parameters" in record.keep:
         shapes |= {"parameters": state.shape[1:]}
-    return {name: state.new_empty(rows, runs, *shape) for name, shape in shapes.items()}
+    return {name: blank(state, rows, runs, *shape) for name, shape in shapes.items()}
 
 
 def by_run(tape: dict[str, Tensor]) -> dict[str, Tensor]:
