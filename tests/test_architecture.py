@@ -17,6 +17,7 @@ LINE_CAP = 300
 
 # Each room in its order, from the ground up: a module imports only those before it. The sets name the libraries.
 COMPUTE = (
+    "cores",
     "threads",
     "randomness",
     "preferences",
@@ -34,7 +35,7 @@ COMPUTE = (
     "predictors",
     "training",
 )
-RECORD = ("trajectory", "metrics", "intervals", "properties")
+RECORD = ("cores", "trajectory", "metrics", "intervals", "properties")
 SHOW = ("plots",)
 DESK = ("experiments", "store", "scoreboard", "claims", "peers", "explorer", "course", "doctor", "cli", "__main__")
 
@@ -42,6 +43,7 @@ SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),
     **dict.fromkeys(RECORD, {"numpy", "xarray"}),
     "plots": {"numpy", "xarray", "pandas", "matplotlib", "seaborn"},
+    "cores": set(),
     "__init__": set(),
 }
 # Two modules of the record room need one more library, for one duty each.

@@ -13,7 +13,8 @@ import xarray as xr
 
 import lab
 from lab import references
-from lab.threads import Stopped, one_thread, spread
+from lab.cores import Stopped
+from lab.threads import one_thread, spread
 from lab.training import chunks
 from tests import worlds
 

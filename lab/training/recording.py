@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from lab import trajectory
 from lab.gradients import measure_gram
 
 KEPT = ("gradients", "predictions", "parameters")
@@ -61,12 +61,11 @@ class Record:
 def blank(like: Tensor, *shape: int) -> Tensor:
     """Allocate memory that is written once, with the dtype and device of another tensor.
 
-    The processor's memory is asked of NumPy, which asks the system for large pages: a long record is then first written
-    to several times as fast as in pages of the usual size.
+    The processor's memory is that of `lab.trajectory.blank`.
     """
     if like.device.type != "cpu":
         return like.new_empty(shape)
-    return torch.from_numpy(np.empty(shape, like.new_empty(0).numpy().dtype))
+    return torch.from_numpy(trajectory.blank(shape, like.new_empty(0).numpy().dtype))
 
 
 def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, logits_only: bool) -> dict[str, Tensor]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-# Numbers that are worked on at once, so that they stay in a core's cache.
-BLOCK = 2**15
-RUNS = 1024
+from lab.cores import spread
+from lab.trajectory.looking import Look, as_slice
 
-Index = np.ndarray | slice
+# Numbers that are worked on at once, so that they stay in a core's cache.
+BLOCK = 2**17
+RUNS = 1024
+SHARED = 2**18  # from which work is spread over several cores: threads take time to begin
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,100 @@ class TableLogProb:
 
     @cached_property
     def rest(self) -> np.ndarray:
-        """Return the log-sum of the logits that never move, [prompt, run]; -inf where a prompt has none."""
-        still = self.lanes.copy()
-        still[self.cells] = -np.inf
-        return np.logaddexp.reduce(still.reshape(*self.start.shape[1:], -1), axis=1)
+        """Return the log-sum of the logits that never move, log Σ exp(logit), [prompt, run]; -inf where none stays."""
+        return self._log_sum(1)
+
+    @cached_property
+    def rest_length(self) -> np.ndarray:
+        """Return log (Σ exp(2 logit))^½ of the logits that never move, [prompt, run]; -inf where none stays."""
+        return self._log_sum(2) / 2
+
+    @cached_property
+    def normaliser(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the largest logit m of each prompt, and log Σ exp(logit - m), [step, prompt, run] each.
+
+        Those that never move count as one, their log-sum. Kept, since nearly everything that is asked begins with it.
+        """
+        _, steps, prompts, _ = self.shape
+        look, (peak, total) = self._rows, (np.empty((steps, prompts, len(self.start)), self.dtype) for _ in range(2))
+
+        def one(rows: slice, lanes: slice) -> None:
+            logits = look.logits(self, rows, lanes)
+            look.normalise(self.rest[:, lanes], logits, peak[rows, :, lanes], total[rows, :, lanes])
+
+        self.in_blocks(one, len(look.named) + 2 * prompts)
+        return peak, total
+
+    def in_blocks(
+        self, work: Callable[[slice, slice], object], width: int, steps: int | None = None, runs: int | None = None
+    ) -> None:
+        """Work on blocks of steps and runs that stay in a core's cache, on several cores where there is much to do.
+
+        Args:
+            work: Is given the steps and the runs of a block.
+            width: Numbers of each run and step that are in use at once.
+            steps: Number of steps; None means all.
+            runs: Number of runs; None means all.
+        """
+        steps, runs = self.shape[1] if steps is None else steps, len(self.start) if runs is None else runs
+        size = max(1, BLOCK // (max(1, width) * max(1, min(runs, RUNS))))
+        blocks = [
+            (slice(row, min(row + size, steps)), slice(first, min(first + RUNS, runs)))
+            for first in range(0, runs, RUNS)
+            for row in range(0, steps, size)
+        ]
+
+        def one(block: tuple[slice, slice], check: Callable[[], None]) -> None:
+            check()
+            with np.errstate(divide="ignore"):
+                work(*block)
+
+        spread(one, blocks, 1 if steps * runs * width < SHARED else None)
+
+    def part(self, runs: np.ndarray, steps: np.ndarray) -> TableLogProb:
+        """Keep some runs, [r], and some steps, [s]."""
+        some = as_slice(runs)
+        moves = self.moves.transpose(1, 2, 0)[as_slice(steps)][..., some]  # the runs stay last in memory
+        return replace(self, moves=moves.transpose(2, 0, 1), start=self.start[some])
+
+    def log_rest(self) -> np.ndarray:
+        """Compute the log of the mass of what never moves, [step, prompt, run]."""
+        peak, total = self.normaliser
+        out = np.empty_like(peak)
+
+        def one(rows: slice, lanes: slice) -> None:
+            block = np.subtract(self.rest[:, lanes], peak[rows, :, lanes], out=out[rows, :, lanes])
+            block -= total[rows, :, lanes]
+
+        self.in_blocks(one, 3 * self.shape[2])
+        return out
+
+    def folded(self, steps: slice, runs: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Compute a block of log-probabilities, with what never moves folded into one response.
+
+        Args:
+            steps: Which recorded steps, [s].
+            runs: Which runs, [r].
+
+        Returns:
+            log π of the moving cells of each prompt in order, -inf where a prompt has fewer, and last of all the log
+            of the others' mass Σ π, [row, prompt, s, r]; log (Σ π²)^½ of the others, [prompt, s, r].
+        """
+        look = self._rows
+        logits = look.logits(self, steps, runs).transpose(1, 0, 2)
+        peak, total = (each[steps, :, runs].transpose(1, 0, 2) for each in self.normaliser)
+        out = np.empty((len(look.ranks) + 1, *peak.shape), self.dtype)
+        for row, (prompts, named) in zip(out, look.ranks, strict=False):
+            if isinstance(prompts, slice) and len(logits[named]) == len(row):
+                np.subtract(logits[named], peak, out=row)
+            else:
+                row[:] = -np.inf
+                row[prompts] = logits[named] - peak[prompts]
+        np.subtract(self.rest[:, runs][:, None], peak, out=out[-1])
+        out -= total
+        length = self.rest_length[:, runs][:, None] - peak
+        length -= total
+        return out, length
 
     def at(self, runs: np.ndarray, steps: np.ndarray, cells: np.ndarray) -> np.ndarray:
         """Compute the log-probabilities of some cells in every combination of some runs and steps.
@@ -88,105 +181,41 @@ class TableLogProb:
         Returns:
             [r, s, c] in nats.
         """
-        look = _Look.at(self, cells)
+        look = Look.at(self, cells)
         out = np.empty((len(steps), len(cells), len(runs)), self.dtype)
-        moves = self.moves.transpose(1, 2, 0)
-        for first in range(0, len(runs), RUNS):
-            lanes = slice(first, first + RUNS)
-            some = _as_slice(runs[lanes])
-            start, named, rest = (
-                table[of][:, some]
-                for table, of in ((self.lanes, cells), (self.lanes, look.named), (self.rest, look.prompts))
-            )
-            size = max(1, BLOCK // (start.shape[1] * max(1, len(cells) + len(look.named))))
-            for row in range(0, len(steps), size):
-                rows = slice(row, row + size)
-                moved = moves[_as_slice(steps[rows])][..., some][:, look.entry]
-                look.fill(out[rows, :, lanes], start, rest, named + look.factor * moved)
+        # Of much of a record the normaliser is asked for again; of a little it is not worth its memory.
+        much = 2 * len(runs) * len(steps) * len(look.prompts) >= math.prod(self.shape[:3])
+        known = self.normaliser if much or "normaliser" in vars(self) else None
+
+        def one(rows: slice, lanes: slice) -> None:
+            some, when = as_slice(runs[lanes]), as_slice(steps[rows])
+            if known is None:
+                logits = look.logits(self, when, some)
+                sizes = (len(logits), len(look.prompts), logits.shape[2])
+                peak, total = np.empty(sizes, self.dtype), np.empty(sizes, self.dtype)
+                look.normalise(self.rest[look.prompts][:, some], logits, peak, total)
+                logits = logits[:, look.which]
+            else:
+                logits = look.logits(self, when, some, look.which)
+                peak, total = (each[when][..., some][:, look.part] for each in known)
+            look.fill(out[rows, :, lanes], self.lanes, cells, some, logits, peak, total)
+
+        self.in_blocks(one, len(cells) + len(look.named), len(steps), len(runs))
         return out.transpose(2, 0, 1)
 
+    @cached_property
+    def _rows(self) -> Look:
+        """Look at all prompts."""
+        return Look.at(self, self.shape[3] * np.arange(self.shape[2]))
 
-@dataclass(frozen=True)
-class _Look:
-    """Where the numbers of some cells come from.
-
-    Args:
-        prompts: The prompts of the cells, each once, [p].
-        of: The place of each cell's prompt among these, [c].
-        rows: Whether the cells are all responses of these prompts in order.
-        named: The moving cells of these prompts, [n].
-        entry: What moves these, [n].
-        factor: By how much of it, [n, 1].
-        ranks: Prompts that have a first moving cell, and these cells' places; then those that have a second; and so on.
-        shown: Which of the cells move, [k].
-        which: Their places among the moving cells, [k].
-    """
-
-    prompts: np.ndarray
-    of: np.ndarray
-    rows: bool
-    named: np.ndarray
-    entry: np.ndarray
-    factor: np.ndarray
-    ranks: list[tuple[Index, Index]]
-    shown: Index
-    which: Index
-
-    @classmethod
-    def at(cls, table: TableLogProb, cells: np.ndarray) -> _Look:
-        responses = table.shape[-1]
-        prompts, of = np.unique(cells // responses, return_inverse=True)
-        mine = np.flatnonzero(np.isin(table.cells // responses, prompts))
-        mine = mine[np.argsort(table.cells[mine] // responses, kind="stable")]
-        named = table.cells[mine]
-        owner = np.searchsorted(prompts, named // responses)
-        rank = np.arange(len(named)) - np.searchsorted(owner, owner)
-        ranks = [np.flatnonzero(rank == k) for k in range(rank.max(initial=-1) + 1)]
-        place = np.full(len(table.lanes), -1)
-        place[named] = np.arange(len(named))
-        shown = np.flatnonzero(place[cells] >= 0)
-        every = (prompts[:, None] * responses + np.arange(responses)).ravel()
-        return cls(
-            prompts,
-            of,
-            len(cells) > 0 and np.array_equal(cells, every),
-            named,
-            table.entry[mine],
-            table.factor[mine, None],
-            [(_as_slice(owner[places]), _as_slice(places)) for places in ranks],
-            _as_slice(shown),
-            _as_slice(place[cells[shown]]),
-        )
-
-    def fill(self, out: np.ndarray, start: np.ndarray, rest: np.ndarray, logits: np.ndarray) -> None:
-        """Write log π into `out`, [s, c, r].
-
-        Args:
-            out: Where to.
-            start: Logits of the cells at step 0, [c, r].
-            rest: Log-sums of what never moves, [p, r].
-            logits: Of the moving cells, [s, n, r].
-        """
-        peak = np.repeat(rest[None], len(logits), 0)
-        for prompts, named in self.ranks:
-            peak[:, prompts] = np.maximum(peak[:, prompts], logits[:, named])
-        # In one order for any number of runs, so that a run's numbers do not depend on its company.
-        total = np.exp(rest - peak)
-        for prompts, named in self.ranks:
-            total[:, prompts] += np.exp(logits[:, named] - peak[:, prompts])
-        np.log(total, out=total)
-        if self.rows:
-            out_of = out.reshape(len(out), len(self.prompts), -1, out.shape[2])
-            start, peak_of, total_of = start.reshape(out_of.shape[1:]), peak[:, :, None], total[:, :, None]
-        else:
-            out_of, peak_of, total_of = out, peak[:, self.of], total[:, self.of]
-        np.subtract(start, peak_of, out=out_of)
-        out[:, self.shown] = logits[:, self.which] - peak[:, self.of[self.shown]]
-        out_of -= total_of
-
-
-def _as_slice(index: np.ndarray) -> Index:
-    """Turn evenly spaced indices into a slice, which copies nothing."""
-    stride = int(index[1] - index[0]) if len(index) > 1 else 1
-    even = len(index) > 0 and stride > 0 and np.array_equal(index, index[0] + stride * np.arange(len(index)))
-    return slice(int(index[0]), int(index[-1]) + 1, stride) if even else index
+    def _log_sum(self, times: int) -> np.ndarray:
+        """Return log Σ exp(times · logit) of what never moves, [prompt, run]."""
+        still = times * self.lanes
+        still[self.cells] = -np.inf
+        still = still.reshape(*self.start.shape[1:], -1)
+        peak = still.max(1, keepdims=True)
+        peak[np.isneginf(peak)] = 0
+        # One after the other, for any number of runs: a run's numbers do not depend on its company.
+        total = np.add.accumulate(np.exp(still - peak, out=still), axis=1, out=still)[:, -1]
+        with np.errstate(divide="ignore"):
+            return np.log(total) + peak[:, 0]

@@ -87,6 +87,34 @@ def lazy_variable(dims: Sequence[str], source: TableLogProb, lengths: Sequence[i
     return xr.Variable(dims, indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazy)), attrs)
 
 
+def table_behind(array: xr.DataArray) -> TableLogProb | None:
+    """Return the moving table that an array of log-probabilities is computed from, if that is known.
+
+    Args:
+        array: `log_prob` of a record, or of some of its steps and runs.
+
+    Returns:
+        The table of these runs and steps, in their order; None for numbers that are there already, and for an array of
+        some of the prompts or responses.
+    """
+    data: Any = array.variable._data
+    while not isinstance(data, LazyArray):
+        data = getattr(data, "array", None)
+        if data is None:
+            return None
+    source, shape = data.array, data.array.shape
+    kept = [np.arange(size)[part] for size, part in zip(shape, data.key.tuple, strict=True)]
+    *axes, step, prompt, response = kept
+    if not (np.array_equal(prompt, np.arange(shape[-2])) and np.array_equal(response, np.arange(shape[-1]))):
+        return None
+    if all(part.shape == (size,) and (np.diff(part) == 1).all() for part, size in zip(kept, shape, strict=True)):
+        return source.source
+    run = np.zeros(1, int)
+    for axis, length in zip(axes, source.lengths, strict=True):
+        run = (run[:, None] * length + np.atleast_1d(axis)).ravel()
+    return source.source.part(run, np.atleast_1d(step))
+
+
 def _narrow(index: np.ndarray, ndim: int) -> np.ndarray:
     """Return indices with so many dimensions, of length 1 where they do not differ."""
     index = index.reshape((1,) * (ndim - index.ndim) + index.shape)

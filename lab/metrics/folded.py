@@ -1,0 +1,161 @@
+"""A record's log-probabilities with all responses that no pair names folded into one, in blocks that fit the cache.
+
+A gradient in the logits has -π_y Σ_z A_z on every response y that no pair names, and no entry of A there: of these
+responses their mass Σ_y π_y enters the others' entries, and their length (Σ_y π_y²)^½ norms and inner products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+
+from lab.cores import spread
+from lab.trajectory import TableLogProb, table_behind
+
+BLOCK = 2**18  # numbers that are in use at once
+SHARED = 2**18  # numbers from which work is spread over several cores: threads take time to begin
+
+
+@dataclass(frozen=True)
+class Folded:
+    """Where the numbers of a record are, with runs and steps last, in the order in which they stand in memory.
+
+    NumPy's reductions over a short last axis take several times as long, and so do large temporary arrays, whose memory
+    the system hands out page by page.
+
+    Args:
+        named: The responses of each prompt that pairs name, in order, [row, prompt]; -1 fills up.
+        dims: The dimensions of runs and steps, in the order of memory.
+        shape: Their lengths.
+        table: The moving table that the log-probabilities are computed from, or
+        log_prob: the log-probabilities of all responses, [response, prompt, 1, run · step].
+    """
+
+    named: np.ndarray
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    table: TableLogProb | None
+    log_prob: np.ndarray
+
+    @classmethod
+    def of(cls, ds: xr.Dataset) -> Folded:
+        """Find them in a record."""
+        named, leading = _named(ds), [str(dim) for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+        table = table_of_pairs(ds)
+        if table is not None:
+            dims = ["step", *(dim for dim in leading if dim != "step")]
+            return cls(named, tuple(dims), tuple(ds.sizes[dim] for dim in dims), table, np.empty(0))
+        strides = dict(zip(ds["log_prob"].dims, ds["log_prob"].values.strides, strict=True))
+        dims = sorted(leading, key=lambda dim: -abs(strides[dim]))
+        # A transpose alone would leave the old order in memory.
+        log_prob = np.ascontiguousarray(ds["log_prob"].transpose("response", "prompt", *dims).values, np.float64)
+        log_prob = log_prob.reshape(*log_prob.shape[:2], 1, -1)
+        return cls(named, tuple(dims), tuple(ds.sizes[dim] for dim in dims), None, log_prob)
+
+    @property
+    def lanes(self) -> tuple[int, int]:
+        """Return the numbers of steps and runs; of whole log-probabilities all that is counted as runs of one step."""
+        if self.table is None:
+            return 1, self.log_prob.shape[-1]
+        return self.table.shape[1], self.table.shape[0]
+
+    @cached_property
+    def _others(self) -> np.ndarray:
+        """Return the responses of each prompt that no pair names, [row, prompt]; -1 fills up."""
+        mask = np.ones(self.log_prob.shape[1::-1], bool)
+        for row in self.named:
+            mask[row >= 0, row[row >= 0]] = False
+        return _listed(mask)
+
+    def at(self, steps: slice, runs: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Compute a block.
+
+        Args:
+            steps: Which steps, [s].
+            runs: Which runs, [r].
+
+        Returns:
+            log π of the named responses, -inf where a prompt has fewer, and last of all the log of the others' mass,
+            [row, prompt, s, r]; log (Σ π²)^½ of the others, [prompt, s, r].
+        """
+        if self.table is not None:
+            return self.table.folded(steps, runs)
+        log_prob = self.log_prob[..., runs]
+        kept, folded = (
+            np.where(rows[..., None, None] < 0, -np.inf, np.take_along_axis(log_prob, rows[..., None, None], 0))
+            for rows in (self.named, self._others)
+        )
+        peak = folded.max(0, keepdims=True)
+        peak[np.isneginf(peak)] = 0
+        share = np.exp(folded - peak)
+        mass = np.log(share.sum(0, keepdims=True)) + peak
+        return np.concatenate([kept, mass]), 0.5 * np.log((share * share).sum(0)) + peak[0]
+
+    def in_blocks(self, work: Callable[[slice, slice], object]) -> None:
+        """Work on blocks of steps and runs, on several cores where there is much to do."""
+        steps, runs = self.lanes
+        prompts = self.named.shape[1]
+        # Of both terms of the named responses, and of all responses where these are at hand.
+        width = prompts * ((len(self.named) + 1) * 2 + (0 if self.table is not None else len(self.log_prob)))
+        lanes = max(1, min(runs, BLOCK // width))
+        rows = max(1, BLOCK // (width * lanes))
+        blocks = [(slice(row, min(row + rows, steps)), slice(first, min(first + lanes, runs)))
+                  for first in range(0, runs, lanes) for row in range(0, steps, rows)]  # fmt: skip
+
+        def one(block: tuple[slice, slice], check: Callable[[], None]) -> None:
+            check()
+            with np.errstate(divide="ignore", invalid="ignore"):
+                work(*block)
+
+        if self.table is not None:
+            _ = self.table.normaliser  # once, before several threads ask for it
+        spread(one, blocks, 1 if steps * runs * width < SHARED else None)
+
+
+def table_of_pairs(ds: xr.Dataset) -> TableLogProb | None:
+    """Return the moving table behind a record whose moving responses are just those that its pairs name, or None."""
+    table = table_behind(ds["log_prob"])
+    if table is None or "step" not in ds["log_prob"].dims:
+        return None
+    cells = ds["pair_prompt"].values * ds.sizes["response"]
+    named = np.unique(np.concatenate([cells + ds["chosen"].values, cells + ds["rejected"].values]))
+    return table if np.array_equal(named, np.sort(table.cells)) else None
+
+
+def over_runs(values: np.ndarray, dims: Sequence[str], ds: xr.Dataset) -> xr.DataArray:
+    """Label what was computed from a moving table.
+
+    Args:
+        values: [step, *dims, run], the runs in the order of the record's axes.
+        dims: Dimensions behind the steps.
+        ds: The record.
+
+    Returns:
+        [axes..., step, *dims], with the record's coordinates of axes and steps.
+    """
+    leading = [str(dim) for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+    axes = [dim for dim in leading if dim != "step"]
+    values = values.reshape(*values.shape[:-1], *(ds.sizes[dim] for dim in axes))
+    array = xr.DataArray(values, dims=("step", *dims, *axes))
+    return array.transpose(*leading, *dims).assign_coords(
+        {name: coord for name, coord in ds["log_prob"].coords.items() if set(coord.dims) <= {*leading}}
+    )
+
+
+def _named(ds: xr.Dataset) -> np.ndarray:
+    mask = np.zeros((ds.sizes["prompt"], ds.sizes["response"]), bool)
+    for which in ("chosen", "rejected"):
+        mask[ds["pair_prompt"].values, ds[which].values] = True
+    return _listed(mask)
+
+
+def _listed(mask: np.ndarray) -> np.ndarray:
+    """List the marked responses of each prompt in order, [row, prompt]; -1 fills up."""
+    rows = np.full((max(1, mask.sum(1).max()), len(mask)), -1)
+    prompt, response = np.nonzero(mask)
+    rows[np.cumsum(mask, 1)[prompt, response] - 1, prompt] = response
+    return rows
