@@ -21,7 +21,7 @@ def record(kind: str) -> xr.Dataset:
     if kind == "one pair a prompt":
         return lab.run("tabular s1 dpo beta=0.1,0.5 sgd lr=1 steps=20 seeds=3")
     if kind == "far from the start":  # squares of 1 - π underflow
-        return lab.run("tabular s2 dpo beta=0.01,0.5 sgd lr=3e4 steps=60 seeds=2")
+        return lab.run("tabular s1 dpo beta=0.003,0.5 sgd lr=1e6 steps=60 seeds=2")
     # Prompt 0 has three pairs, of which two share their chosen response; prompt 1 none; prompt 2 two of four responses.
     pairs = lab.Preferences([0, 0, 0, 2], [0, 0, 1, 3], [2, 3, 4, 1], weight=[0.1, 0.2, 0.3, 0.4])
     target = torch.randn(5, 3, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64).log_softmax(-1)
