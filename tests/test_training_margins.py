@@ -11,8 +11,9 @@ from torch import Tensor
 
 import lab
 from lab.objectives import Objective, PairLogProbs
+from lab.objectives.base import Margins
 from lab.training import Stage, chunks, margins, trainer
-from lab.training.margins import Margins, Named
+from lab.training.margins import Named
 from lab.training.planning import Plan, plan
 from tests import worlds
 from tests.test_objectives_catalogue import ORACLES

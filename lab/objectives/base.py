@@ -61,6 +61,25 @@ class PairLogProbs:
         return (self.chosen - self.reference_chosen) - (self.rejected - self.reference_rejected)
 
 
+@dataclass(frozen=True, slots=True)
+class Margins(PairLogProbs):
+    """Pairs of which the log-ratio margin is known and stands for `chosen`, with zeros for all else, [run, ..., pair].
+
+    All that a loss of the margin alone can tell apart; and the margin need not be put together anew at every look.
+    """
+
+    @property
+    def log_ratio_margin(self) -> Tensor:
+        """Return the margin, [run, ..., pair]."""
+        return self.chosen
+
+    @classmethod
+    def of(cls, margin: Tensor) -> Margins:
+        """Stand for pairs of these margins."""
+        zero = margin.new_zeros(())
+        return cls(margin, zero, zero, zero)
+
+
 class Objective(ABC):
     """A loss of preference pairs. It sees log-probabilities, never parameters.
 
@@ -71,7 +90,7 @@ class Objective(ABC):
     def __init_subclass__(cls) -> None:
         """Leave a class with a loss of its own no closed form of its parent's, which is that of another loss."""
         super().__init_subclass__()
-        for name in ("response_weights", "only_margin"):
+        for name in ("response_weights", "only_margin", "margin_slope"):
             if "loss" in vars(cls) and name not in vars(cls):
                 setattr(cls, name, vars(Objective)[name])
 
@@ -118,6 +137,16 @@ class Objective(ABC):
             weights = torch.autograd.grad(total, (chosen, rejected), allow_unused=True, materialize_grads=True)
         return weights[0], weights[1]
 
+    def margin_slope(self, margin: Tensor) -> Tensor:
+        """Return d loss / d log_ratio_margin of a loss of the margin alone, [run, ..., pair].
+
+        Its pushes are equal and opposite: this on log pi(chosen), its negative on log pi(rejected).
+
+        Args:
+            margin: the log-ratio margin, [run, ..., pair].
+        """
+        return self.response_weights(Margins.of(margin))[0]
+
 
 @dataclass(frozen=True)
 class Scaled(Objective):
@@ -146,7 +175,7 @@ def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
     """
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
-    if len(value) != like.shape[0]:
+    if value.shape[0] != like.shape[0]:
         raise ValueError(
             f"{len(value)} values of a hyper-parameter for {like.shape[0]} runs; give one number or one a run"
         )

@@ -50,9 +50,13 @@ class MarginLoss(Scaled):
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
         """Return beta f'(m) and -beta f'(m), each [run, ..., pair]."""
-        beta = per_run(self.beta, pairs.chosen)
-        push = beta * self.slope(beta * pairs.log_ratio_margin)
+        push = self.margin_slope(pairs.log_ratio_margin)
         return push, -push
+
+    def margin_slope(self, margin: Tensor) -> Tensor:
+        """Return beta f'(m), [run, ..., pair]."""
+        beta = per_run(self.beta, margin)
+        return beta * self.slope(beta * margin)
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,13 @@ class DPO(Scaled):
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
         """Return -beta s(-margin) and +beta s(-margin), each [run, ..., pair]."""
-        beta = per_run(self.beta, pairs.chosen)
-        push = beta * torch.sigmoid(-beta * pairs.log_ratio_margin)
-        return -push, push
+        push = self.margin_slope(pairs.log_ratio_margin)
+        return push, -push
+
+    def margin_slope(self, margin: Tensor) -> Tensor:
+        """Return -beta s(-beta (u - v)), [run, ..., pair]."""
+        minus_beta = -per_run(self.beta, margin)
+        return torch.sigmoid(minus_beta * margin).mul_(minus_beta)
 
 
 @dataclass(frozen=True)
@@ -105,17 +109,21 @@ class IPO(Scaled):
         """Return True."""
         return True
 
-    def _error(self, pairs: PairLogProbs) -> Tensor:
-        return pairs.log_ratio_margin - 0.5 / per_run(self.beta, pairs.chosen)
+    def _error(self, margin: Tensor) -> Tensor:
+        return margin - 0.5 / per_run(self.beta, margin)
 
     def loss(self, pairs: PairLogProbs) -> Tensor:
         """Return (u - v - 1/(2 beta))^2, [run, ..., pair]."""
-        return self._error(pairs) ** 2
+        return self._error(pairs.log_ratio_margin) ** 2
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
         """Return 2 (u - v - 1/(2 beta)) and its negative, each [run, ..., pair]."""
-        pull = 2 * self._error(pairs)
+        pull = self.margin_slope(pairs.log_ratio_margin)
         return pull, -pull
+
+    def margin_slope(self, margin: Tensor) -> Tensor:
+        """Return 2 (u - v - 1/(2 beta)), [run, ..., pair]."""
+        return self._error(margin).mul_(2)
 
 
 @dataclass(frozen=True)
@@ -141,6 +149,10 @@ class SLiC(Scaled):
 
     def response_weights(self, pairs: PairLogProbs) -> tuple[Tensor, Tensor]:
         """Return -beta and +beta where the margin is below 1, else 0, each [run, ..., pair]."""
-        beta = per_run(self.beta, pairs.chosen)
-        push = beta * (beta * pairs.log_ratio_margin < 1).to(pairs.chosen.dtype)
-        return -push, push
+        push = self.margin_slope(pairs.log_ratio_margin)
+        return push, -push
+
+    def margin_slope(self, margin: Tensor) -> Tensor:
+        """Return -beta where beta (u - v) is below 1, else 0, [run, ..., pair]."""
+        beta = per_run(self.beta, margin)
+        return -beta * (beta * margin < 1).to(margin.dtype)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from lab.cores import Done, Part
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.threads import one_thread, spread
 from lab.training.loop import Chunk, reference_log_prob
-from lab.training.margins import MarginChunk, Named
+from lab.training.margins import MarginChunk, Named, Told
 from lab.training.recording import Record, blank
 from lab.training.rollouts import RolloutChunk
 from lab.training.scores import ScoreChunk
@@ -23,7 +24,6 @@ from lab.trajectory import TableLogProb
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 LANES = 2**12  # numbers that move together, where little else is done to them
-Done = TypeVar("Done")
 LOOPS = {"states": Chunk, "rollouts": RolloutChunk, "scores": ScoreChunk}
 
 
@@ -78,7 +78,8 @@ class Job:
                     f"a per-run value has {len(spec)} entries for {self.problem.runs} runs; give one number or one a "
                     "run"
                 )
-            return spec[rows].to(self.device, self.dtype)
+            mine = spec[rows].to(self.device, self.dtype)
+            return mine.item() if mine.numel() == 1 == mine.ndim else mine  # a run alone has numbers, which cost less
         if isinstance(spec, tuple):
             return tuple(self._place(part, rows) for part in spec)
         if is_dataclass(spec) and not isinstance(spec, type):
@@ -112,10 +113,15 @@ def _each(job: Job, size: int, train: Callable[[slice, Job], Done]) -> list[Done
         # Placed outside inference mode: an objective without a closed form differentiates through its settings.
         return train(rows, replace(job.of_runs(rows), progress=progress))
 
+    return _spread(job, one, chunks)
+
+
+def _spread(job: Job, work: Callable[[Part, Callable[[], None]], Done], parts: Sequence[Part]) -> list[Done]:
+    """Spread work over the cores, or give it to the device part by part."""
     if job.device.type == "cpu":
-        return spread(one, chunks)
+        return spread(work, parts)
     with one_thread():
-        return [one(rows, lambda: None) for rows in chunks]
+        return [work(part, lambda: None) for part in parts]
 
 
 def _states(job: Job, loop: Any) -> tuple[dict[str, Any], Tensor]:
@@ -144,15 +150,26 @@ def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
     shapes = {"moves": (named.entries,), "loss": (pairs,), "response_weight": (2, pairs)}
     tape = {name: blank(like, rows, *shape, runs) for name, shape in shapes.items()}
     reference = like.new_empty(1, named.entries, runs)
-    broken = torch.empty(runs, dtype=torch.int64)
+    broken = torch.full((runs,), rows)
 
-    def train(lanes: slice, part: Job) -> None:
+    def train(lanes: slice, part: Job) -> list[Told]:
         mine = {name: value[..., lanes] for name, value in tape.items()}
         chunk = MarginChunk(part.problem, named, part.objective, part.optimizer, part.start, mine, part.then)
         with torch.inference_mode():
-            reference[0, :, lanes], broken[lanes] = chunk.train(part.steps, part.record, part.batch, part.progress)
+            reference[0, :, lanes], told = chunk.train(part.steps, part.record, part.batch, part.progress)
+        return told
 
-    _each(job, max(1, LANES // named.entries), train)
+    @torch.inference_mode()
+    def write(block: Told, check: Callable[[], None]) -> bool:
+        check()
+        return block.write()
+
+    size = max(1, LANES // named.entries)
+    told = _each(job, size, train)
+    # The chunks are few: their rows are told of block by block, so that no core is idle.
+    if not all(_spread(job, write, [block for stages in told for each in stages for block in each.blocks()])):
+        for lanes, stages in zip(job.chunks(size), told, strict=True):
+            broken[lanes] = stages[-1].first_broken(rows)
     start = job.start.to(like).unflatten(-1, (job.problem.prompts, job.problem.responses))
     still = (each.cpu().numpy() for each in (start, named.cells, named.entry, named.factor))
     arrays = {name: value.movedim(-1, 0).cpu().numpy() for name, value in (*tape.items(), ("reference", reference))}

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 
 import torch
 from torch import Tensor
 
-from lab.objectives import Objective, PairLogProbs
+from lab.objectives import Objective
+from lab.objectives.base import Margins
 from lab.optimizers import Optimizer
 from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.recording import CHECK_EVERY, Record, first_broken
 from lab.training.stages import Stage
 
-BLOCK = 2**15  # margins that are told of at once, to stay in cache
-
-
-@dataclass(frozen=True, slots=True)
-class Margins(PairLogProbs):
-    """Pairs of which the log-ratio margin is known and stands for `chosen`, with zeros for all else, [run, ..., pair].
-
-    All that a loss of the margin alone can tell apart; and the margin need not be put together anew at every look.
-    """
-
-    @property
-    def log_ratio_margin(self) -> Tensor:
-        """Return the margin, [run, ..., pair]."""
-        return self.chosen
-
-    @classmethod
-    def of(cls, margin: Tensor) -> Margins:
-        """Stand for pairs of these margins."""
-        zero = margin.new_zeros(())
-        return cls(margin, zero, zero, zero)
+BLOCK = 2**16  # margins that are told of at once, to stay in cache
 
 
 @dataclass(frozen=True)
@@ -123,12 +105,12 @@ class MarginChunk:
 
     def train(
         self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
-    ) -> tuple[Tensor, Tensor]:
-        """Advance the runs by `steps` updates, and by those of the stages that follow, and write the tape.
+    ) -> tuple[Tensor, list[Told]]:
+        """Advance the runs by `steps` updates, and by those of the stages that follow, and write "moves".
 
         Returns:
-            Where the reference of the last stage stands, as "moves" do, [entry, run], and each run's first recorded row
-            that is not finite (the number of rows if none), [run].
+            Where the reference of the last stage stands, as "moves" do, [entry, run], and what `tell` tells of the rows
+            that were written.
         """
         stages = (Stage(self.objective, self.optimizer, steps), *self.then)
         rows = record.steps(sum(stage.steps for stage in stages))
@@ -143,7 +125,7 @@ class MarginChunk:
         weights = self._weights(batch)
         optimizer, memory, since = self.optimizer, self.optimizer.memory(moves.mT), 0
         end = row = 0
-        broken = False
+        broken, told = False, []
         for stage in stages:
             if type(stage.optimizer) is not type(optimizer):
                 memory, since = stage.optimizer.memory(moves.mT), end
@@ -151,7 +133,7 @@ class MarginChunk:
             if stage.reference != "before":
                 reference = moves.clone() if stage.reference == "stage" else torch.zeros_like(moves)
             origin = self.named.margins(reference) if bool(reference.any()) else None
-            pairs = Margins.of((margin if origin is None else seen).mT)
+            looked = (margin if origin is None else seen).mT
             first, begin, end = row, end, end + stage.steps
             for step in range(begin, end + (end == rows[-1])):
                 if step == rows[row]:
@@ -162,7 +144,7 @@ class MarginChunk:
                         break
                 if origin is not None:
                     torch.sub(margin, origin, out=seen)
-                torch.mul(stage.objective.response_weights(pairs)[0], next(weights), out=push)
+                torch.mul(stage.objective.margin_slope(looked), next(weights), out=push)
                 if not self.named.apart:
                     self.named.scatter(pushed, gradient)
                 state.add_(optimizer.update(slope, memory, step + 1 - since), alpha=far)
@@ -170,11 +152,10 @@ class MarginChunk:
                     self.named.margins(moves, margin)
                 if progress and step % 25 == 0:
                     progress(step / rows[-1])
-            self._tell(stage.objective, origin, slice(first, row))
+            told.append(Told(self, stage.objective.whole, origin, slice(first, row)))
             if broken:
                 break
-        found = [first_broken(self.tape[name][:row].movedim(-1, 0), len(rows)) for name in ("moves", "loss")]
-        return reference, torch.minimum(*found)
+        return reference, told
 
     def _weights(self, batch: int) -> Iterator[Tensor]:
         """Yield the pairs' weights of one step after the other, [pair] or [run, pair]."""
@@ -184,15 +165,43 @@ class MarginChunk:
             return repeat(weight.t().contiguous().t())  # of a single run's weights as of all: as the margins stand
         return (both[:, : len(pairs)] for both in pair_weights(pairs, batch, self.problem.seeds, self.start))
 
-    def _tell(self, objective: Objective, origin: Tensor | None, rows: slice) -> None:
-        """Write losses and response weights of some rows of the tape, a few rows at a time."""
-        moves, told = self.tape["moves"], objective.whole
-        size = max(1, BLOCK // (len(self.named.chosen) * len(self.start)))
-        for first in range(rows.start, rows.stop, size):
-            some = slice(first, min(first + size, rows.stop))
-            margin = self.named.margins(moves[some])
-            pairs = Margins.of((margin if origin is None else margin - origin).permute(2, 0, 1))
-            self.tape["loss"][some].copy_(told.loss(pairs).permute(1, 2, 0))
-            push = told.response_weights(pairs)[0].permute(1, 2, 0)
-            self.tape["response_weight"][some, 0].copy_(push)
-            torch.neg(push, out=self.tape["response_weight"][some, 1])
+
+@dataclass(frozen=True)
+class Told:
+    """Rows of the tape of which losses and response weights are told by one stage.
+
+    Args:
+        chunk: whose tape.
+        objective: of the stage, both terms and all pairs.
+        origin: where the margins stand at the stage's reference, [pair, run], or None for 0.
+        rows: which rows.
+    """
+
+    chunk: MarginChunk
+    objective: Objective
+    origin: Tensor | None
+    rows: slice
+
+    def blocks(self) -> list[Told]:
+        """Cut the rows into blocks that stay in cache."""
+        chunk, rows = self.chunk, self.rows
+        size = max(1, BLOCK // (len(chunk.named.chosen) * len(chunk.start)))
+        starts = range(rows.start, rows.stop, size)
+        return [replace(self, rows=slice(first, min(first + size, rows.stop))) for first in starts]
+
+    def write(self) -> bool:
+        """Write "loss" and "response_weight", and return whether all margins and losses are surely finite."""
+        tape, rows = self.chunk.tape, self.rows
+        margin = self.chunk.named.margins(tape["moves"][rows])
+        pairs = Margins.of((margin if self.origin is None else margin - self.origin).permute(2, 0, 1))
+        loss, push = self.objective.loss(pairs), self.objective.margin_slope(pairs.chosen).permute(1, 2, 0)
+        tape["loss"][rows].copy_(loss.permute(1, 2, 0))
+        tape["response_weight"][rows, 0].copy_(push)
+        torch.neg(push, out=tape["response_weight"][rows, 1])
+        return bool(torch.isfinite(margin.sum() + loss.sum()))  # a sum is finite only if all its entries are
+
+    def first_broken(self, rows: int) -> Tensor:
+        """Return each run's first row with NaN or infinity, or `rows`, [run]."""
+        tape = self.chunk.tape
+        found = [first_broken(tape[name][: self.rows.stop].movedim(-1, 0), rows) for name in ("moves", "loss")]
+        return torch.minimum(*found)
