@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, sigmoid
-from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import PairLogProbs, Scaled, per_run
+from lab.objectives.base import PairLogProbs, Scaled, logsigmoid, per_run
 
 
 def bump(x: Tensor) -> Tensor:

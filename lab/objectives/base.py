@@ -9,6 +9,7 @@ from numbers import Real
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +186,13 @@ def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
 def as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
     """Return a hyper-parameter as a tensor that broadcasts over [run, ...], in full precision from the start."""
     return torch.as_tensor(per_run(value, like), dtype=like.dtype, device=like.device)
+
+
+def logsigmoid(x: Tensor) -> Tensor:
+    """Return log s(x), laid out in memory as x is; torch's own copies an x laid out in another order."""
+    order = sorted(range(x.ndim), key=lambda dim: -x.stride(dim))
+    places = [order.index(dim) for dim in range(x.ndim)]
+    return functional.logsigmoid(x.permute(order)).permute(places)
 
 
 def check_hyper(

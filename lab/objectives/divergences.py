@@ -7,10 +7,9 @@ from math import log
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from lab.objectives.averaged import AveragedDPO, AveragedIPO
-from lab.objectives.base import Objective, PairLogProbs, as_tensor, check_hyper
+from lab.objectives.base import Objective, PairLogProbs, as_tensor, check_hyper, logsigmoid
 from lab.objectives.margins import CDPO, EXO, DiscoPOP, RobustDPO
 from lab.objectives.pairwise import DPO, IPO, SLiC
 

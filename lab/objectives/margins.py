@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, per_run
+from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, logsigmoid, per_run
 
 
 def smoothed(margin: Tensor, smoothing: float | Tensor) -> Tensor:

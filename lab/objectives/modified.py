@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, per_run
+from lab.objectives.base import PairLogProbs, Scaled, as_tensor, check_hyper, logsigmoid, per_run
 
 LARGEST = 80.0  # exponent of a probability ratio; beyond it the margin is clipped at any sensible bound
 

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import PairLogProbs, per_run
+from lab.objectives.base import PairLogProbs, logsigmoid, per_run
 from lab.objectives.reference_free import WithNLL
 from lab.objectives.supervised import log1mexp
 

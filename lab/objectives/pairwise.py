@@ -12,9 +12,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import Objective, PairLogProbs, Scaled, check_hyper, per_run
+from lab.objectives.base import Objective, PairLogProbs, Scaled, check_hyper, logsigmoid, per_run
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
-from lab.objectives.base import Objective, PairLogProbs, check_hyper, per_run
+from lab.objectives.base import Objective, PairLogProbs, check_hyper, logsigmoid, per_run
 
 
 @dataclass(frozen=True)
