@@ -67,17 +67,17 @@ def test_runs_with_weights_of_their_own_have_unseen_responses_of_their_own():
 
 def test_the_table_is_found_where_whole_rows_are_computed_and_only_there():
     ds = record("one pair a prompt")
-    source = table_behind(ds["log_prob"])
-    assert source is table_behind(ds["log_prob"]) and source.shape == (6, 21, 4, 10)
-    part = table_behind(ds.isel(beta=1, step=slice(2, 9, 3))["log_prob"])
+    source = table_behind(ds["log_prob"].variable)
+    assert source is table_behind(ds["log_prob"].variable) and source.shape == (6, 21, 4, 10)
+    part = table_behind(ds.isel(beta=1, step=slice(2, 9, 3))["log_prob"].variable)
     assert part.shape == (3, 3, 4, 10)
     np.testing.assert_array_equal(part.moves, source.moves[3:, 2:9:3])
-    assert table_behind(ds["log_prob"].isel(prompt=slice(1, 3))) is None
-    assert table_behind(ds["log_prob"].isel(response=[0, 1])) is None
-    assert table_behind(ds["reference_log_prob"]) is None
-    assert table_behind(whole(ds)["log_prob"]) is None
+    assert table_behind(ds["log_prob"].isel(prompt=slice(1, 3)).variable) is None
+    assert table_behind(ds["log_prob"].isel(response=[0, 1]).variable) is None
+    assert table_behind(ds["reference_log_prob"].variable) is None
+    assert table_behind(whole(ds)["log_prob"].variable) is None
     ds["log_prob"].values.sum()  # looked at whole, the numbers are kept as they are
-    assert table_behind(ds["log_prob"]) is None
+    assert table_behind(ds["log_prob"].variable) is None
 
 
 def test_some_spaces_are_measured_if_asked_for():

@@ -44,7 +44,7 @@ class Folded:
     @classmethod
     def of(cls, ds: xr.Dataset) -> Folded:
         """Find them in a record."""
-        named, leading = _named(ds), [str(dim) for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+        named, leading = _named(ds), leading_dims(ds)
         table = table_of_pairs(ds)
         if table is not None:
             dims = ["step", *(dim for dim in leading if dim != "step")]
@@ -118,11 +118,11 @@ class Folded:
 
 def table_of_pairs(ds: xr.Dataset) -> TableLogProb | None:
     """Return the moving table behind a record whose moving responses are just those that its pairs name, or None."""
-    table = table_behind(ds["log_prob"])
-    if table is None or "step" not in ds["log_prob"].dims:
+    table = table_behind(ds.variables["log_prob"])
+    if table is None or "step" not in ds.sizes:
         return None
-    cells = ds["pair_prompt"].values * ds.sizes["response"]
-    named = np.unique(np.concatenate([cells + ds["chosen"].values, cells + ds["rejected"].values]))
+    cells = ds.variables["pair_prompt"].values * ds.sizes["response"]
+    named = np.unique(np.concatenate([cells + ds.variables[which].values for which in ("chosen", "rejected")]))
     return table if np.array_equal(named, np.sort(table.cells)) else None
 
 
@@ -137,19 +137,33 @@ def over_runs(values: np.ndarray, dims: Sequence[str], ds: xr.Dataset) -> xr.Dat
     Returns:
         [axes..., step, *dims], with the record's coordinates of axes and steps.
     """
-    leading = [str(dim) for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
+    leading = leading_dims(ds)
     axes = [dim for dim in leading if dim != "step"]
     values = values.reshape(*values.shape[:-1], *(ds.sizes[dim] for dim in axes))
-    array = xr.DataArray(values, dims=("step", *dims, *axes))
-    return array.transpose(*leading, *dims).assign_coords(
-        {name: coord for name, coord in ds["log_prob"].coords.items() if set(coord.dims) <= {*leading}}
-    )
+    return with_coords(xr.Variable(("step", *dims, *axes), values).transpose(*leading, *dims), ds)
+
+
+def leading_dims(ds: xr.Dataset) -> list[str]:
+    """Return the axes and `step`, as far as the record has them, in the order of its log-probabilities."""
+    return [str(dim) for dim in ds.variables["log_prob"].dims if dim not in ("prompt", "response")]
+
+
+def with_coords(variable: xr.Variable, ds: xr.Dataset, *names: str, **own: Sequence[str]) -> xr.DataArray:
+    """Give a variable the record's coordinates of axes and steps, some others of the record's, and some of its own.
+
+    All at once: every later assignment would cost more than what small records are asked for.
+    """
+    leading = set(leading_dims(ds))
+    coords = {str(name): each for name, each in ds.coords.variables.items() if set(each.dims) <= leading}
+    coords |= {name: ds.variables[name] for name in names}
+    coords |= {name: xr.Variable(name, list(each)) for name, each in own.items()}
+    return xr.DataArray(variable, coords=coords)
 
 
 def _named(ds: xr.Dataset) -> np.ndarray:
     mask = np.zeros((ds.sizes["prompt"], ds.sizes["response"]), bool)
     for which in ("chosen", "rejected"):
-        mask[ds["pair_prompt"].values, ds[which].values] = True
+        mask[ds.variables["pair_prompt"].values, ds.variables[which].values] = True
     return _listed(mask)
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from lab.cores import spread
-from lab.metrics.folded import BLOCK, SHARED, Folded
+from lab.metrics.folded import BLOCK, SHARED, Folded, leading_dims, with_coords
 from lab.metrics.jacobian import Scatter, TermGradients
-from lab.metrics.pairs import chosen_log_prob, rejected_log_prob
+from lab.metrics.pairs import PAIR_COORDS, chosen_log_prob, rejected_log_prob
 from lab.metrics.probabilities import label, log
 from lab.trajectory import find_word
 
@@ -38,7 +38,7 @@ def gradient_log_norm(ds: xr.Dataset, spaces: Sequence[str] | None = None) -> xr
 
     Source: chain rule through the softmax, own derivation; tests/test_metrics.py.
     """
-    array = _measure(ds, spaces, TermGradients.log_norm, ("term",), "parameter_log_norm").assign_coords(term=ds["term"])
+    array = _measure(ds, spaces, TermGradients.log_norm, ("term",), "parameter_log_norm")
     return label(array, "gradient_log_norm", "log norm of the gradient", "natural log")
 
 
@@ -76,25 +76,26 @@ def pair_gradient_log_magnitude(ds: xr.Dataset) -> xr.DataArray:
 
     Source: own derivation, and Yan et al. 2024, section 3; tests/test_metrics.py.
     """
-    weight = ds["response_weight"]
-    magnitude = xr.DataArray(np.empty_like(weight.values), dims=weight.dims)  # in memory as it is
-    parts = list(zip(("chosen", "rejected"), (chosen_log_prob(ds), rejected_log_prob(ds)), strict=True))
+    weight, log_probs = ds.variables["response_weight"], (chosen_log_prob(ds), rejected_log_prob(ds))
+    rest = [dim for dim in weight.dims if dim != "term"]
+    rest.sort(key=lambda dim: dim != "step")
+    found = np.empty_like(weight.values)  # in memory as it is
+    out, given = (xr.Variable(weight.dims, each).transpose("term", *rest).values for each in (found, weight.values))
+    terms = [each.variable.transpose(*rest).values for each in log_probs]
     steps = weight.sizes.get("step", 1)
-    size = max(1, BLOCK * steps // max(1, weight.size))
+    size = max(1, BLOCK * steps // max(1, weight.size)) if "step" in rest else 1
 
     def work(first: int, check: Callable[[], None]) -> None:
         check()
-        rows = {"step": slice(first, first + size)} if "step" in weight.dims else {}
-        for term, log_prob in parts:
-            into = magnitude.isel(rows).isel(term=int(term == "rejected"))
-            values = into.values
-            np.abs(weight.isel(rows).isel(term=int(term == "rejected")).values, out=values)
+        some = slice(first, first + size) if "step" in rest else slice(None)
+        for into, values, log_prob in zip(out, given, terms, strict=True):
+            block = np.abs(values[some], out=into[some])
             with np.errstate(divide="ignore"):
-                np.log(values, out=values)
-            values -= log_prob.isel(rows).transpose(*into.dims).values
+                np.log(block, out=block)
+            block -= log_prob[some]
 
     spread(work, range(0, steps, size), 1 if weight.size < SHARED else None)
-    magnitude = magnitude.assign_coords({**parts[0][1].coords, "term": ds["term"]})
+    magnitude = with_coords(xr.Variable(weight.dims, found), ds, "term", *PAIR_COORDS)
     return label(magnitude, "pair_gradient_log_magnitude", "log |∂ℓ/∂π|", "natural log")
 
 
@@ -128,10 +129,9 @@ def _measure(
 ) -> xr.DataArray:
     """Measure the gradients of both terms in some spaces, [..., step, space, *last]."""
     spaces = _known(ds, spaces, recorded)
-    fold, weight = Folded.of(ds), ds["response_weight"]
-    each = ds["pair_weight"]
+    fold, weight, each = Folded.of(ds), ds.variables["response_weight"], ds.variables["pair_weight"]
     if each.ndim > 1:  # of every run
-        weight, each = weight * each, xr.ones_like(each[(0,) * (each.ndim - 1)])
+        weight, each = weight * each, xr.Variable("pair", np.ones(ds.sizes["pair"]))
     weights = weight.transpose("term", "pair", *fold.dims).values.reshape(2, -1, *fold.lanes)
     scatter = Scatter.of(ds, fold.named)
     out = np.empty((len(spaces), *(ds.sizes[dim] for dim in last), *fold.lanes))
@@ -152,15 +152,13 @@ def _measure(
             out[spaces.index(space), ..., steps, runs] = found[as_in]
 
     fold.in_blocks(work)
-    leading = [dim for dim in ds["log_prob"].dims if dim not in ("prompt", "response")]
-    array = xr.DataArray(out.reshape(*out.shape[:-2], *fold.shape), dims=("space", *last, *fold.dims))
-    array = array.assign_coords({dim: ds[dim] for dim in leading if dim in ds.coords} | {"space": list(spaces)})
+    variable = xr.Variable(("space", *last, *fold.dims), out.reshape(*out.shape[:-2], *fold.shape))
     if "parameter" in spaces and recorded in ds:
-        kept, here = ds[recorded].drop_vars("term", errors="ignore"), array.sel(space="parameter", drop=True)
+        kept, here = ds.variables[recorded], variable[{"space": spaces.index("parameter")}]
         if np.any(tables):
-            kept = kept.where(~tables, here)
+            kept = ds[recorded].where(~tables, xr.DataArray(here)).variable
         here[...] = kept.transpose(*here.dims)
-    return array.transpose(*leading, "space", *last)
+    return with_coords(variable.transpose(*leading_dims(ds), "space", *last), ds, *last, space=spaces)
 
 
 def _known(ds: xr.Dataset, spaces: Sequence[str] | None, recorded: str) -> tuple[str, ...]:

@@ -7,15 +7,18 @@ import xarray as xr
 
 from lab.metrics.probabilities import exp, label
 
+PAIR_COORDS = ("pair_prompt", "chosen", "rejected", "pair_weight")
+
 
 def at_pairs(table: xr.DataArray, ds: xr.Dataset, which: str) -> xr.DataArray:
     """Pick from [..., prompt, response] the chosen or the rejected response of each pair: [..., pair]."""
-    prompt = xr.DataArray(ds["pair_prompt"].values, dims="pair")
-    picked = table.isel(prompt=prompt, response=xr.DataArray(ds[which].values, dims="pair"))
-    rest = [dim for dim in table.dims if dim not in ("prompt", "response")]
-    return picked.transpose(*rest, "pair").assign_coords(
-        {name: ds[name] for name in ("pair_prompt", "chosen", "rejected", "pair_weight")}
-    )
+    places = {"prompt": "pair_prompt", "response": which}
+    picked = table.variable.isel({dim: xr.Variable("pair", ds.variables[name].values) for dim, name in places.items()})
+    rest = [dim for dim in table.dims if dim not in places]
+    # All coordinates at once: every later assignment would cost more than what small records are asked for.
+    coords = {name: each for name, each in table.coords.variables.items() if not set(each.dims) & set(places)}
+    coords |= {name: ds.variables[name] for name in PAIR_COORDS}
+    return xr.DataArray(picked.transpose(*rest, "pair"), coords=coords)
 
 
 def chosen_log_prob(ds: xr.Dataset) -> xr.DataArray:

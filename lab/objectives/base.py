@@ -190,7 +190,8 @@ def as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
 
 def logsigmoid(x: Tensor) -> Tensor:
     """Return log s(x), laid out in memory as x is; torch's own copies an x laid out in another order."""
-    order = sorted(range(x.ndim), key=lambda dim: -x.stride(dim))
+    strides = x.stride()
+    order = sorted(range(x.ndim), key=lambda dim: -strides[dim])
     places = [order.index(dim) for dim in range(x.ndim)]
     return functional.logsigmoid(x.permute(order)).permute(places)
 

@@ -87,17 +87,17 @@ def lazy_variable(dims: Sequence[str], source: TableLogProb, lengths: Sequence[i
     return xr.Variable(dims, indexing.MemoryCachedArray(indexing.CopyOnWriteArray(lazy)), attrs)
 
 
-def table_behind(array: xr.DataArray) -> TableLogProb | None:
+def table_behind(variable: xr.Variable) -> TableLogProb | None:
     """Return the moving table that an array of log-probabilities is computed from, if that is known.
 
     Args:
-        array: `log_prob` of a record, or of some of its steps and runs.
+        variable: `log_prob` of a record, or of some of its steps and runs.
 
     Returns:
         The table of these runs and steps, in their order; None for numbers that are there already, and for an array of
         some of the prompts or responses.
     """
-    data: Any = array.variable._data
+    data: Any = variable._data
     while not isinstance(data, LazyArray):
         data = getattr(data, "array", None)
         if data is None:
