@@ -160,35 +160,36 @@ def validate(dataset: xr.Dataset) -> None:
             f"this record has schema version {dataset.attrs.get('schema')}, this lab reads version {SCHEMA_VERSION}; "
             "run its experiment line again"
         )
+    variables = dataset.variables  # a DataArray of each would cost more than the checks
     needed = (*REQUIRED, "step", "term", *PAIR_COORDS)
-    missing = [name for name in needed if name not in dataset.variables]
+    missing = [name for name in needed if name not in variables]
     if missing:
         raise ValueError(f"the record lacks {', '.join(missing)}; it needs {', '.join(needed)}")
-    axes = {str(dim) for dim in dataset["log_prob"].dims if dim not in RESERVED}
+    axes = {str(dim) for dim in variables["log_prob"].dims if dim not in RESERVED}
     for name, (dims, _, _) in SCHEMA.items():
-        if name not in dataset.variables:
+        if name not in variables:
             continue
-        found = set(map(str, dataset[name].dims))
+        found = set(map(str, variables[name].dims))
         if not set(dims) <= found <= set(dims) | axes:
             raise ValueError(
-                f"'{name}' has dimensions {dataset[name].dims}; it needs {dims}, and of the others only {sorted(axes)}"
+                f"'{name}' has dimensions {variables[name].dims}; it needs {dims}, and of the others only {sorted(axes)}"
             )
-        if not np.issubdtype(dataset[name].dtype, np.floating):
-            raise ValueError(f"'{name}' has type {dataset[name].dtype}; it needs float64 or float32")
-    steps = dataset["step"].values
+        if not np.issubdtype(variables[name].dtype, np.floating):
+            raise ValueError(f"'{name}' has type {variables[name].dtype}; it needs float64 or float32")
+    steps = variables["step"].values
     if steps.ndim != 1 or not steps.size or steps[0] != 0 or (np.diff(steps) <= 0).any():
         raise ValueError(f"steps are {steps}; they must increase from 0, the state before the first update")
-    if tuple(dataset["term"].values) != TERMS:
+    if tuple(variables["term"].values) != TERMS:
         raise ValueError(f"terms are {dataset['term'].values.tolist()}; they must be {list(TERMS)}")
     for name, dim in (("pair_prompt", "prompt"), ("chosen", "response"), ("rejected", "response")):
-        values = dataset[name].values
+        values = variables[name].values
         if (values < 0).any() or (values >= dataset.sizes[dim]).any():
             raise ValueError(f"{name} is {values}; each must be a {dim}, 0 .. {dataset.sizes[dim] - 1}")
-    weights = dataset["pair_weight"].values
-    of_runs = [dim for dim in dataset["pair_weight"].dims if dim != "pair"]
+    weights = variables["pair_weight"].values
+    of_runs = [dim for dim in variables["pair_weight"].dims if dim != "pair"]
     if not set(of_runs) <= axes:
         raise ValueError(f"pair_weight has dimensions {dataset['pair_weight'].dims}; besides pair only {sorted(axes)}")
-    sums = dataset["pair_weight"].sum("pair").values
+    sums = variables["pair_weight"].sum("pair").values
     if not (weights >= 0).all() or not (abs(sums - 1) <= 1e-6).all():
         raise ValueError(f"pair_weight is {weights}; the weights must be 0 or more and sum to 1; divide by their sum")
 
