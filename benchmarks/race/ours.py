@@ -51,7 +51,7 @@ def prepare(case: Case, world: World) -> tuple[Callable[[], Any], Callable[[Any]
 def recordings(record: Any, case: Case) -> dict[str, Any]:
     """Compute from a record what every peer records, [run, step, ...] each."""
     metrics = lab.metrics
-    norms = metrics.gradient_log_norm(record)
+    norms = metrics.gradient_log_norm(record, ("logit", "parameter") if case.workload == "B" else ("logit",))
     found = {
         "chosen": metrics.chosen_log_prob(record),
         "rejected": metrics.rejected_log_prob(record),

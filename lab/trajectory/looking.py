@@ -49,11 +49,14 @@ class Look:
     def at(cls, table: TableLogProb, cells: np.ndarray) -> Look:
         """Find them for some cells, prompt · responses + response, [c]."""
         responses = table.shape[-1]
-        prompts, of = np.unique(cells // responses, return_inverse=True)
-        mine = np.flatnonzero(np.isin(table.cells // responses, prompts))
+        prompt_of, asked = cells // responses, np.zeros(table.shape[2], bool)
+        asked[prompt_of] = True
+        prompts, number = np.flatnonzero(asked), np.cumsum(asked) - 1  # no sorting: the cells may be a whole table's
+        of = number[prompt_of]
+        mine = np.flatnonzero(asked[table.cells // responses])
         mine = mine[np.argsort(table.cells[mine])]
         named = table.cells[mine]
-        owner = np.searchsorted(prompts, named // responses)
+        owner = number[named // responses]
         rank = np.arange(len(named)) - np.searchsorted(owner, owner)
         ranks = [np.flatnonzero(rank == k) for k in range(rank.max(initial=-1) + 1)]
         place = np.full(len(table.lanes), -1)
