@@ -148,15 +148,16 @@ def leading_dims(ds: xr.Dataset) -> list[str]:
     return [str(dim) for dim in ds.variables["log_prob"].dims if dim not in ("prompt", "response")]
 
 
-def with_coords(variable: xr.Variable, ds: xr.Dataset, *names: str, **own: Sequence[str]) -> xr.DataArray:
-    """Give a variable the record's coordinates of axes and steps, some others of the record's, and some of its own.
+def with_coords(variable: xr.Variable, ds: xr.Dataset, *names: str, spaces: Sequence[str] = ()) -> xr.DataArray:
+    """Give a variable the record's coordinates of axes and steps, and those of some other names and of spaces.
 
     All at once: every later assignment would cost more than what small records are asked for.
     """
     leading = set(leading_dims(ds))
     coords = {str(name): each for name, each in ds.coords.variables.items() if set(each.dims) <= leading}
     coords |= {name: ds.variables[name] for name in names}
-    coords |= {name: xr.Variable(name, list(each)) for name, each in own.items()}
+    if spaces:
+        coords["space"] = xr.Variable("space", list(spaces))
     return xr.DataArray(variable, coords=coords)
 
 

@@ -158,7 +158,7 @@ def _measure(
         if np.any(tables):
             kept = ds[recorded].where(~tables, xr.DataArray(here)).variable
         here[...] = kept.transpose(*here.dims)
-    return with_coords(variable.transpose(*leading_dims(ds), "space", *last), ds, *last, space=spaces)
+    return with_coords(variable.transpose(*leading_dims(ds), "space", *last), ds, *last, spaces=spaces)
 
 
 def _known(ds: xr.Dataset, spaces: Sequence[str] | None, recorded: str) -> tuple[str, ...]:

@@ -171,9 +171,8 @@ def validate(dataset: xr.Dataset) -> None:
             continue
         found = set(map(str, variables[name].dims))
         if not set(dims) <= found <= set(dims) | axes:
-            raise ValueError(
-                f"'{name}' has dimensions {variables[name].dims}; it needs {dims}, and of the others only {sorted(axes)}"
-            )
+            has = variables[name].dims
+            raise ValueError(f"'{name}' has dimensions {has}; it needs {dims}, and of the others only {sorted(axes)}")
         if not np.issubdtype(variables[name].dtype, np.floating):
             raise ValueError(f"'{name}' has type {variables[name].dtype}; it needs float64 or float32")
     steps = variables["step"].values
