@@ -17,7 +17,7 @@ from lab.training.planning import IN_KERNEL
 WARP = 32  # threads that go in step
 ELEMENTS = 4  # pairs of runs in one thread: enough that one's arithmetic hides another's wait, few enough for registers
 WIDEST = 128  # runs of a block
-MOST_WARPS = 16
+MOST_WARPS = 8  # of more a multiprocessor's 65 536 registers leave no thread the 255 that it takes
 TAPE = ("moves", "loss", "response_weight")
 
 
