@@ -61,7 +61,7 @@ def rehearse(case: Case) -> float:
     written = {
         name: start.new_empty(case.steps + 1, *shape, case.runs) for name, shape in recorded_shapes(problem).items()
     }
-    with np.errstate(all="ignore"):  # Triton's interpreter is NumPy, which tells of infinities that a device passes over
+    with np.errstate(all="ignore"):  # Triton's interpreter is NumPy, which tells of infinities
         launch(
             problem, objective, optimizer, start,
             steps=case.steps, every=1, written=written, tables=still(problem, start),
