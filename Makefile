@@ -30,6 +30,12 @@ figures: $(STAMP)  ## every figure that is out of date, then CLAIMS.md and SCORE
 test: $(STAMP)  ## the tests, on two processes; all but those in a browser
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(RUN) -m pytest -n 2 --ignore=tests/browser $(ARGS)
 
+# A CPU build of torch comes without Triton. No GPU is needed: Triton interprets the kernel, and compiles it for one.
+.PHONY: kernels
+kernels: $(STAMP)  ## the tests of the kernel for GPUs, by Triton's interpreter (Linux; installs Triton)
+	@if [ "$$(uname -s)" != Linux ]; then echo "Triton is made for Linux: the tests of the kernel are skipped here."; \
+	else $(INSTALL) --quiet triton && OMP_NUM_THREADS=1 $(RUN) -m pytest tests/test_training_kernels.py $(ARGS); fi
+
 # One server, one browser and one kernel at a time keep two cores busy.
 .PHONY: browser
 browser: $(STAMP)  ## the tests in a browser: explorer, notebooks and pages (needs chromium)

@@ -1,6 +1,6 @@
 """Time the workloads and print median, spread and budget: `python -m benchmarks [NAME ...] [--long | --methods]`.
 
-`python -m benchmarks race` and `python -m benchmarks scaling` are commands of their own.
+`python -m benchmarks race`, `scaling` and `gpu` are commands of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 import lab
+from benchmarks.gpu.command import main as gpu
 from benchmarks.methods import write_methods
 from benchmarks.race.command import main as race
 from benchmarks.scaling.command import main as scaling
@@ -79,7 +80,7 @@ def _show(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    commands = {"race": race, "scaling": scaling}
+    commands = {"race": race, "scaling": scaling, "gpu": gpu}
     if sys.argv[1:] and sys.argv[1] in commands:
         commands[sys.argv[1]](sys.argv[2:], prog_name=f"python -m benchmarks {sys.argv[1]}")
     else:

@@ -46,6 +46,8 @@ SPEAKS = {
     "cores": set(),
     "__init__": set(),
 }
+# Kernels are written in it, and imported only where one is launched.
+SPEAKS["training"] = {"torch", "triton"}
 # Two modules of the record room need one more library, for one duty each.
 SPEAKS["trajectory"] = {"numpy", "xarray", "h5netcdf", "h5py"}
 SPEAKS["intervals"] = {"numpy", "xarray", "scipy"}
@@ -152,6 +154,7 @@ def test_every_library_in_use_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {line.split(">")[0].strip() for line in project["dependencies"]}
     declared |= {"PIL", "IPython"}  # pillow's import name; part of jupyterlab
+    declared |= {"triton"}  # comes with torch where there may be a GPU; without it no kernel is launched
     declared |= {"jax"}  # the race runs without it: benchmarks/README.md
     paths = [path for folder in ("lab", "figures", "benchmarks") for path in modules(ROOT / folder)]
     wrong = [each for path in paths for each in imports(path) if external(each) not in {None, *declared}]

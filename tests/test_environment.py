@@ -110,4 +110,5 @@ def test_licence_and_authors_are_the_same_everywhere():
 def test_make_offers_the_documented_targets():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):.*## ", makefile, re.M))
-    assert targets == {"figures", "test", "browser", "lab", "notebooks", "site", "check", "bench", "help", "clean"}
+    offered = {"figures", "test", "kernels", "browser", "lab", "notebooks", "site", "check", "bench", "help", "clean"}
+    assert targets == offered

@@ -14,9 +14,11 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.threads import one_thread, spread
+from lab.training.kernels import launch
 from lab.training.loop import Chunk, reference_log_prob
 from lab.training.margins import MarginChunk, Named, Told
-from lab.training.recording import Record, blank
+from lab.training.planning import plan_steps
+from lab.training.recording import Record, blank, first_broken
 from lab.training.rollouts import RolloutChunk
 from lab.training.scores import ScoreChunk
 from lab.training.stages import Stage
@@ -141,7 +143,7 @@ def _states(job: Job, loop: Any) -> tuple[dict[str, Any], Tensor]:
 
 
 def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
-    """Train by `MarginChunk`: all chunks write into one tape, and log-probabilities are left to be derived from it."""
+    """Train into one tape, by a kernel or chunk by chunk; log-probabilities are left to be derived from it."""
     reference_log_prob(job.policy, job.start[:1], job.problem)  # refuses a table of other sizes
     like = job.start.new_empty(0, dtype=job.dtype, device=job.device)
     named = Named.of(job.problem, like)
@@ -149,8 +151,33 @@ def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
     rows = len(job.record.steps(job.steps + sum(stage.steps for stage in job.then)))
     shapes = {"moves": (named.entries,), "loss": (pairs,), "response_weight": (2, pairs)}
     tape = {name: blank(like, rows, *shape, runs) for name, shape in shapes.items()}
-    reference = like.new_empty(1, named.entries, runs)
-    broken = torch.full((runs,), rows)
+    reference = like.new_zeros(1, named.entries, runs)
+    by = plan_steps(job.problem, job.objective, job.optimizer, then=job.then, batch=job.batch, device=job.device)
+    write = _in_kernel if by.loop == "kernel" else _in_chunks
+    broken = write(job, named, tape, reference)
+    start = job.start.to(like).unflatten(-1, (job.problem.prompts, job.problem.responses))
+    still = (each.cpu().numpy() for each in (start, named.cells, named.entry, named.factor))
+    arrays = {name: value.movedim(-1, 0).cpu().numpy() for name, value in (*tape.items(), ("reference", reference))}
+    table = TableLogProb(arrays.pop("moves"), *still)
+    return {"log_prob": table, "reference_log_prob": table.of(arrays.pop("reference")), **arrays}, broken
+
+
+def _in_kernel(job: Job, named: Named, tape: dict[str, Tensor], reference: Tensor) -> Tensor:
+    """Write the tape in one launch, and return each run's first broken row."""
+    part = job.of_runs(slice(None))
+    with torch.inference_mode():
+        launch(
+            part.problem, part.objective, part.optimizer, part.start,
+            steps=job.steps, every=job.record.every, written=tape,
+        )  # fmt: skip
+        found = [first_broken(tape[name].movedim(-1, 0), len(tape["moves"])) for name in ("moves", "loss")]
+    return torch.minimum(*found).cpu()
+
+
+def _in_chunks(job: Job, named: Named, tape: dict[str, Tensor], reference: Tensor) -> Tensor:
+    """Write the tape by `MarginChunk`, and where the reference ends up; return each run's first broken row."""
+    rows = len(tape["moves"])
+    broken = torch.full((job.problem.runs,), rows)
 
     def train(lanes: slice, part: Job) -> list[Told]:
         mine = {name: value[..., lanes] for name, value in tape.items()}
@@ -170,8 +197,4 @@ def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
     if not all(_spread(job, write, [block for stages in told for each in stages for block in each.blocks()])):
         for lanes, stages in zip(job.chunks(size), told, strict=True):
             broken[lanes] = stages[-1].first_broken(rows)
-    start = job.start.to(like).unflatten(-1, (job.problem.prompts, job.problem.responses))
-    still = (each.cpu().numpy() for each in (start, named.cells, named.entry, named.factor))
-    arrays = {name: value.movedim(-1, 0).cpu().numpy() for name, value in (*tape.items(), ("reference", reference))}
-    table = TableLogProb(arrays.pop("moves"), *still)
-    return {"log_prob": table, "reference_log_prob": table.of(arrays.pop("reference")), **arrays}, broken
+    return broken

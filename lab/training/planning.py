@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
+
+import torch
 
 from lab.estimators import PolicyGradient
-from lab.objectives import BradleyTerry, Objective
+from lab.objectives import CDPO, DPO, EXO, IPO, BradleyTerry, DiscoPOP, Objective, RobustDPO, SLiC
 from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
@@ -15,6 +20,16 @@ from lab.training.stages import Stage
 
 # Of these a logit whose gradient is always 0 never moves, and opposite gradients make opposite steps.
 STILL = (SGD, Momentum, Adam)
+# The losses that `lab.training.kernels` knows, with the settings that each has besides beta.
+IN_KERNEL: dict[type[Objective], tuple[str, ...]] = {
+    DPO: (),
+    IPO: (),
+    SLiC: (),
+    CDPO: ("smoothing",),
+    RobustDPO: ("smoothing",),
+    EXO: ("smoothing",),
+    DiscoPOP: ("tau",),
+}
 
 
 @dataclass(frozen=True)
@@ -68,3 +83,48 @@ def plan(
     else:
         return Plan("margins", "a loss of the margin alone moves no logit of a table but those that pairs name")
     return Plan("states", why)
+
+
+def plan_steps(
+    problem: Problem,
+    objective: Objective,
+    optimizer: Optimizer,
+    *,
+    then: Sequence[Stage] = (),
+    batch: int = 0,
+    device: torch.device,
+) -> Plan:
+    """Choose who takes the steps of a training by "margins"; either way gives the same numbers up to rounding.
+
+    Args:
+        problem: whose pairs may share responses.
+        objective: the objective.
+        optimizer: the optimiser.
+        then: the stages that follow.
+        batch: pairs of a step, 0 for all.
+        device: where it computes.
+
+    Returns:
+        "kernel" (`lab.training.kernels`: all steps in one launch, a run's state in registers) or "margins", with the
+        reason.
+    """
+    flat = problem.preferences.flat(problem.responses)
+    if device.type != "cuda":
+        why = f"the device is {device.type}, and the kernel is one of a GPU"
+    elif find_spec("triton") is None:
+        why = "Triton, which builds the kernel, is not installed"
+    elif not ("CC" in os.environ or shutil.which("gcc") or shutil.which("clang")):
+        why = "no C compiler is found, without which Triton builds no kernel: install gcc, or name one in CC"
+    elif type(objective) not in IN_KERNEL:
+        why = f"the kernel does not know {type(objective).__name__}"
+    elif type(optimizer) not in STILL:
+        why = f"the kernel does not know {type(optimizer).__name__}"
+    elif then:
+        why = "stages follow"
+    elif batch not in (0, len(problem.preferences)):
+        why = "every step draws its pairs"
+    elif len(flat.unique()) < len(flat):
+        why = "a response is in two pairs, so that one number a pair does not tell of it"
+    else:
+        return Plan("kernel", "one kernel takes all steps, with what moves in registers")
+    return Plan("margins", why)
