@@ -314,7 +314,7 @@ def test_blocks_of_runs_and_steps_change_nothing(monkeypatch):
     ds = record(logits, CROWDED, axes={"seed": np.arange(7)})
     whole = [metrics.gradient_log_norm(ds), metrics.gradient_cosine(ds)]
     for block in (1, 15, 100):
-        monkeypatch.setattr("lab.metrics.folded.BLOCK", block)
+        monkeypatch.setattr("lab.trajectory.blocks.BLOCK", block)
         for metric, expected in zip((metrics.gradient_log_norm, metrics.gradient_cosine), whole, strict=True):
             np.testing.assert_allclose(metric(ds), expected, rtol=1e-14)
 

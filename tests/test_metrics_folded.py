@@ -106,11 +106,9 @@ def test_a_network_without_recorded_gradients_has_no_parameter_space():
 def test_blocks_on_several_cores_give_the_same_numbers(monkeypatch):
     ds = record("one pair a prompt")
     alone = [quantity(ds) for quantity in QUANTITIES]
-    for module in ("lab.metrics.folded", "lab.trajectory.derived"):
+    for module in ("lab.trajectory.blocks",):
         monkeypatch.setattr(f"{module}.SHARED", 0)
         monkeypatch.setattr(f"{module}.BLOCK", 200)
-    monkeypatch.setattr("lab.metrics.gradients.SHARED", 0)
-    monkeypatch.setattr("lab.metrics.gradients.BLOCK", 200)
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     again = record("one pair a prompt")
     for quantity, expected in zip(QUANTITIES, alone, strict=True):

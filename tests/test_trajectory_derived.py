@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.special import log_softmax
 
 from lab import metrics, trajectory
-from lab.trajectory import derived
+from lab.trajectory import blocks
 from tests.test_trajectory import parts
 
 AXES = {"lr": [0.1, 0.2], "seed": [5, 6, 7]}
@@ -61,8 +61,7 @@ def assert_alike(one, other) -> None:
 @pytest.mark.parametrize("block", [1, 50, 2**15])
 @pytest.mark.parametrize("scale", [0.0, 2.0, 1e3])
 def test_they_are_the_log_softmax_of_all_logits(scale, block, monkeypatch):
-    monkeypatch.setattr(derived, "BLOCK", block)
-    monkeypatch.setattr(derived, "RUNS", 4)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     source = table(scale)
     whole = source.at(np.arange(RUNS), np.arange(STEPS), np.arange(PROMPTS * RESPONSES))
     np.testing.assert_allclose(whole.reshape(source.shape), spelt_out(source), rtol=1e-13, atol=1e-13)

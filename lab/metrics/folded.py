@@ -13,11 +13,7 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from lab.cores import spread
-from lab.trajectory import TableLogProb, table_behind
-
-BLOCK = 2**18  # numbers that are in use at once
-SHARED = 2**18  # numbers from which work is spread over several cores: threads take time to begin
+from lab.trajectory import TableLogProb, in_blocks, table_behind
 
 
 @dataclass(frozen=True)
@@ -96,24 +92,14 @@ class Folded:
         return np.concatenate([kept, mass]), 0.5 * np.log((share * share).sum(0)) + peak[0]
 
     def in_blocks(self, work: Callable[[slice, slice], object]) -> None:
-        """Work on blocks of steps and runs, on several cores where there is much to do."""
-        steps, runs = self.lanes
-        prompts = self.named.shape[1]
-        # Of both terms of the named responses, and of all responses where these are at hand.
-        width = prompts * ((len(self.named) + 1) * 2 + (0 if self.table is not None else len(self.log_prob)))
-        lanes = max(1, min(runs, BLOCK // width))
-        rows = max(1, BLOCK // (width * lanes))
-        blocks = [(slice(row, min(row + rows, steps)), slice(first, min(first + lanes, runs)))
-                  for first in range(0, runs, lanes) for row in range(0, steps, rows)]  # fmt: skip
-
-        def one(block: tuple[slice, slice], check: Callable[[], None]) -> None:
-            check()
-            with np.errstate(divide="ignore", invalid="ignore"):
-                work(*block)
-
+        """Work on blocks of steps and runs."""
+        rows, prompts = self.named.shape
         if self.table is not None:
             _ = self.table.normaliser  # once, before several threads ask for it
-        spread(one, blocks, 1 if steps * runs * width < SHARED else None)
+        # Of both terms the named responses, and all responses where these are at hand.
+        in_blocks(
+            work, *self.lanes, prompts * ((rows + 1) + (0 if self.table is not None else len(self.log_prob) // 2))
+        )
 
 
 def table_of_pairs(ds: xr.Dataset) -> TableLogProb | None:
@@ -126,21 +112,32 @@ def table_of_pairs(ds: xr.Dataset) -> TableLogProb | None:
     return table if np.array_equal(named, np.sort(table.cells)) else None
 
 
-def over_runs(values: np.ndarray, dims: Sequence[str], ds: xr.Dataset) -> xr.DataArray:
-    """Label what was computed from a moving table.
+def over_runs(values: np.ndarray, dims: Sequence[str], ds: xr.Dataset, *names: str) -> xr.DataArray:
+    """Label what was computed with runs last.
 
     Args:
-        values: [step, *dims, run], the runs in the order of the record's axes.
+        values: [step, *dims, run], the runs in the order of the record's axes; one step of a record without them.
         dims: Dimensions behind the steps.
         ds: The record.
+        *names: Coordinates of the record's besides those of axes and steps.
 
     Returns:
-        [axes..., step, *dims], with the record's coordinates of axes and steps.
+        [axes..., step, *dims].
     """
     leading = leading_dims(ds)
     axes = [dim for dim in leading if dim != "step"]
-    values = values.reshape(*values.shape[:-1], *(ds.sizes[dim] for dim in axes))
-    return with_coords(xr.Variable(("step", *dims, *axes), values).transpose(*leading, *dims), ds)
+    steps = [dim for dim in leading if dim == "step"]
+    shape = (*values.shape[0 if steps else 1 : -1], *(ds.sizes[dim] for dim in axes))
+    variable = xr.Variable((*steps, *dims, *axes), values.reshape(shape))
+    return with_coords(variable.transpose(*leading, *dims), ds, *names)
+
+
+def runs_last(variable: xr.Variable, dims: Sequence[str], ds: xr.Dataset) -> np.ndarray:
+    """Lay out [axes..., step, *dims] as [step, *dims, run], the way back from `over_runs`; a view where one can be."""
+    leading = leading_dims(ds)
+    axes = [dim for dim in leading if dim != "step"]
+    values = variable.transpose(..., *(dim for dim in leading if dim == "step"), *dims, *axes).values
+    return values.reshape(ds.sizes.get("step", 1), *(ds.sizes[dim] for dim in dims), -1)
 
 
 def leading_dims(ds: xr.Dataset) -> list[str]:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import xarray as xr
 
-from lab.cores import spread
-from lab.metrics.folded import BLOCK, SHARED, Folded, leading_dims, with_coords
+from lab.metrics.folded import Folded, leading_dims, over_runs, runs_last, with_coords
 from lab.metrics.jacobian import Scatter, TermGradients
-from lab.metrics.pairs import PAIR_COORDS, chosen_log_prob, rejected_log_prob
+from lab.metrics.pairs import PAIR_COORDS, chosen_log_prob, pair_reader, rejected_log_prob
 from lab.metrics.probabilities import label, log
-from lab.trajectory import find_word
+from lab.trajectory import find_word, in_blocks
 
 POLICIES = ("tabular", "loglinear", "mlp")
 DERIVED_SPACES = ("log_probability", "probability", "logit")
@@ -76,26 +75,19 @@ def pair_gradient_log_magnitude(ds: xr.Dataset) -> xr.DataArray:
 
     Source: own derivation, and Yan et al. 2024, section 3; tests/test_metrics.py.
     """
-    weight, log_probs = ds.variables["response_weight"], (chosen_log_prob(ds), rejected_log_prob(ds))
-    rest = [dim for dim in weight.dims if dim != "term"]
-    rest.sort(key=lambda dim: dim != "step")
-    found = np.empty_like(weight.values)  # in memory as it is
-    out, given = (xr.Variable(weight.dims, each).transpose("term", *rest).values for each in (found, weight.values))
-    terms = [each.variable.transpose(*rest).values for each in log_probs]
-    steps = weight.sizes.get("step", 1)
-    size = max(1, BLOCK * steps // max(1, weight.size)) if "step" in rest else 1
+    weight = runs_last(ds.variables["response_weight"], ("term", "pair"), ds)
+    read = [pair_reader(ds, which) for which in ("chosen", "rejected")]
+    out = np.empty(weight.shape)
 
-    def work(first: int, check: Callable[[], None]) -> None:
-        check()
-        some = slice(first, first + size) if "step" in rest else slice(None)
-        for into, values, log_prob in zip(out, given, terms, strict=True):
-            block = np.abs(values[some], out=into[some])
-            with np.errstate(divide="ignore"):
-                np.log(block, out=block)
-            block -= log_prob[some]
+    def work(steps: slice, runs: slice) -> None:
+        for term, log_prob in enumerate(read):
+            into = out[steps, term, :, runs]
+            np.log(np.abs(weight[steps, term, :, runs], out=into), out=into)
+            into -= log_prob(steps, runs)
 
-    spread(work, range(0, steps, size), 1 if weight.size < SHARED else None)
-    magnitude = with_coords(xr.Variable(weight.dims, found), ds, "term", *PAIR_COORDS)
+    steps, _, pairs, runs = weight.shape
+    in_blocks(work, steps, runs, 5 * pairs)
+    magnitude = over_runs(out, ("term", "pair"), ds, "term", *PAIR_COORDS)
     return label(magnitude, "pair_gradient_log_magnitude", "log |∂ℓ/∂π|", "natural log")
 
 

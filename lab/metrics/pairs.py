@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import xarray as xr
 
+from lab.metrics.folded import runs_last
 from lab.metrics.probabilities import exp, label
+from lab.trajectory import table_behind
 
 PAIR_COORDS = ("pair_prompt", "chosen", "rejected", "pair_weight")
 
@@ -19,6 +23,18 @@ def at_pairs(table: xr.DataArray, ds: xr.Dataset, which: str) -> xr.DataArray:
     coords = {name: each for name, each in table.coords.variables.items() if not set(each.dims) & set(places)}
     coords |= {name: ds.variables[name] for name in PAIR_COORDS}
     return xr.DataArray(picked.transpose(*rest, "pair"), coords=coords)
+
+
+def pair_reader(ds: xr.Dataset, which: str) -> Callable[[slice, slice], np.ndarray]:
+    """Return what gives log π of the pairs' chosen or rejected responses at some steps and runs, [s, pair, r].
+
+    Of a moving table these are computed as they are asked for, so that no array of them all is written.
+    """
+    table = table_behind(ds.variables["log_prob"]) if "step" in ds.sizes else None
+    if table is not None:
+        return table.reader(ds.variables["pair_prompt"].values * ds.sizes["response"] + ds.variables[which].values)
+    values = runs_last(at_pairs(ds["log_prob"], ds, which).variable, ("pair",), ds)
+    return lambda steps, runs: values[steps, :, runs]
 
 
 def chosen_log_prob(ds: xr.Dataset) -> xr.DataArray:

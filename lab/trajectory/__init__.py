@@ -1,5 +1,6 @@
 """The record of an experiment: its schema, and how it is built, checked, joined, saved and loaded."""
 
+from lab.trajectory.blocks import in_blocks
 from lab.trajectory.derived import TableLogProb
 from lab.trajectory.files import load, save
 from lab.trajectory.joining import combine
@@ -19,6 +20,7 @@ __all__ = [
     "blank",
     "combine",
     "find_word",
+    "in_blocks",
     "load",
     "save",
     "table_behind",

@@ -9,13 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from lab.cores import spread
-from lab.trajectory.looking import Look, as_slice
-
-# Numbers that are worked on at once, so that they stay in a core's cache.
-BLOCK = 2**17
-RUNS = 1024
-SHARED = 2**18  # from which work is spread over several cores: threads take time to begin
+from lab.trajectory.blocks import in_blocks
+from lab.trajectory.looking import Index, Look, as_slice
 
 
 @dataclass(frozen=True)
@@ -94,34 +89,8 @@ class TableLogProb:
             logits = look.logits(self, rows, lanes)
             look.normalise(self.rest[:, lanes], logits, peak[rows, :, lanes], total[rows, :, lanes])
 
-        self.in_blocks(one, len(look.named) + 2 * prompts)
+        in_blocks(one, steps, len(self.start), len(look.named) + 2 * prompts)
         return peak, total
-
-    def in_blocks(
-        self, work: Callable[[slice, slice], object], width: int, steps: int | None = None, runs: int | None = None
-    ) -> None:
-        """Work on blocks of steps and runs that stay in a core's cache, on several cores where there is much to do.
-
-        Args:
-            work: Is given the steps and the runs of a block.
-            width: Numbers of each run and step that are in use at once.
-            steps: Number of steps; None means all.
-            runs: Number of runs; None means all.
-        """
-        steps, runs = self.shape[1] if steps is None else steps, len(self.start) if runs is None else runs
-        size = max(1, BLOCK // (max(1, width) * max(1, min(runs, RUNS))))
-        blocks = [
-            (slice(row, min(row + size, steps)), slice(first, min(first + RUNS, runs)))
-            for first in range(0, runs, RUNS)
-            for row in range(0, steps, size)
-        ]
-
-        def one(block: tuple[slice, slice], check: Callable[[], None]) -> None:
-            check()
-            with np.errstate(divide="ignore"):
-                work(*block)
-
-        spread(one, blocks, 1 if steps * runs * width < SHARED else None)
 
     def part(self, runs: np.ndarray, steps: np.ndarray) -> TableLogProb:
         """Keep some runs, [r], and some steps, [s]."""
@@ -138,7 +107,7 @@ class TableLogProb:
             block = np.subtract(self.rest[:, lanes], peak[rows, :, lanes], out=out[rows, :, lanes])
             block -= total[rows, :, lanes]
 
-        self.in_blocks(one, 3 * self.shape[2])
+        in_blocks(one, len(peak), len(self.start), 3 * self.shape[2])
         return out
 
     def folded(self, steps: slice, runs: slice) -> tuple[np.ndarray, np.ndarray]:
@@ -181,27 +150,45 @@ class TableLogProb:
         Returns:
             [r, s, c] in nats.
         """
-        look = Look.at(self, cells)
         out = np.empty((len(steps), len(cells), len(runs)), self.dtype)
         # Of much of a record the normaliser is asked for again; of a little it is not worth its memory.
-        much = 2 * len(runs) * len(steps) * len(look.prompts) >= math.prod(self.shape[:3])
-        known = self.normaliser if much or "normaliser" in vars(self) else None
+        prompts = len(np.unique(cells // self.shape[3])) if len(cells) < self.shape[3] else self.shape[2]
+        read = self.reader(cells, keep=2 * len(runs) * len(steps) * prompts >= math.prod(self.shape[:3]))
 
         def one(rows: slice, lanes: slice) -> None:
-            some, when = as_slice(runs[lanes]), as_slice(steps[rows])
+            read(as_slice(steps[rows]), as_slice(runs[lanes]), out[rows, :, lanes])
+
+        in_blocks(one, len(steps), len(runs), 3 * len(cells))
+        return out.transpose(2, 0, 1)
+
+    def reader(self, cells: np.ndarray, keep: bool = True) -> Callable[..., np.ndarray]:
+        """Return what computes the log-probabilities of some cells at some steps and runs, [s, c, r].
+
+        It is called with the steps, the runs and, if one is to be written to, an array.
+
+        Args:
+            cells: prompt · responses + response, [c].
+            keep: Whether to compute the normaliser of all runs and steps, and to keep it.
+        """
+        look = Look.at(self, cells)
+        known = self.normaliser if keep or "normaliser" in vars(self) else None
+
+        def read(steps: Index, runs: Index, out: np.ndarray | None = None) -> np.ndarray:
             if known is None:
-                logits = look.logits(self, when, some)
+                logits = look.logits(self, steps, runs)
                 sizes = (len(logits), len(look.prompts), logits.shape[2])
                 peak, total = np.empty(sizes, self.dtype), np.empty(sizes, self.dtype)
-                look.normalise(self.rest[look.prompts][:, some], logits, peak, total)
+                look.normalise(self.rest[look.prompts][:, runs], logits, peak, total)
                 logits = logits[:, look.which]
             else:
-                logits = look.logits(self, when, some, look.which)
-                peak, total = (each[when][..., some][:, look.part] for each in known)
-            look.fill(out[rows, :, lanes], self.lanes, cells, some, logits, peak, total)
+                logits = look.logits(self, steps, runs, look.which)
+                peak, total = (each[steps][..., runs][:, look.part] for each in known)
+            if out is None:
+                out = np.empty((len(logits), len(cells), logits.shape[2]), self.dtype)
+            look.fill(out, self.lanes, cells, runs, logits, peak, total)
+            return out
 
-        self.in_blocks(one, len(cells) + len(look.named), len(steps), len(runs))
-        return out.transpose(2, 0, 1)
+        return read
 
     @cached_property
     def _rows(self) -> Look:
