@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from torch import Tensor
 
 from lab.problems import Problem
+
+Made = TypeVar("Made")
 
 
 class Workspace:
@@ -17,14 +20,18 @@ class Workspace:
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[tuple[object, ...], Tensor] = {}
+        self._kept: dict[tuple[object, ...], Any] = {}
 
     def block(self, name: str, like: Tensor, *shape: int) -> Tensor:
         """Return the block of that name and shape, with what was last written there."""
-        key = (name, shape, like.dtype, like.device)
-        if key not in self._blocks:
-            self._blocks[key] = like.new_empty(shape)
-        return self._blocks[key]
+        return self.kept((name, shape, like.dtype, like.device), lambda: like.new_empty(shape))
+
+    def kept(self, key: tuple[object, ...], make: Callable[[], Made]) -> Made:
+        """Return what was made when the key was first asked for."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: Made = self._kept[key]
+        return found
 
 
 class Policy(ABC):

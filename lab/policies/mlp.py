@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lab.policies.base import Policy, Workspace, check_sizes
+from lab.policies.passes import Passes
 from lab.problems import Problem
 from lab.randomness import WEIGHTS, per_seed
 
@@ -102,6 +104,10 @@ class MLP(Policy):
 
     def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the logits [run, prompt, response] and both hidden layers [run, prompt, width]."""
+        passes = self._passes(parameters, 1, workspace)
+        if passes is not None:
+            first, second, logits = map(torch.from_numpy, passes.forward(parameters.numpy()))
+            return logits, (first, second)
         function, _ = ACTIVATIONS[self.activation]
         w1, b1, w2, b2, w3, b3 = self.split(parameters)
         hidden = (len(parameters), self.prompts, self.width)
@@ -118,6 +124,10 @@ class MLP(Policy):
         workspace: Workspace | None = None,
     ) -> Tensor:
         """Return v J by one reverse pass for all runs and terms, [run, term, parameter]."""
+        passes = self._passes(parameters, logit_gradient.shape[1], workspace)
+        if passes is not None:
+            given = (part.numpy() for part in (parameters, *memory, logit_gradient))
+            return torch.from_numpy(passes.pullback(*given))
         front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
         runs, terms = logit_gradient.shape[:2]
@@ -147,6 +157,10 @@ class MLP(Policy):
         have the inner product sum_{x,x'} (input(x) . input(x')) d(x) . d'(x'); the first layer's inputs are one-hot.
         A bias's gradient is sum_x d(x).
         """
+        passes = self._passes(parameters, logit_gradient.shape[1], workspace)
+        if passes is not None:
+            given = (part.numpy() for part in (parameters, *memory, logit_gradient))
+            return torch.from_numpy(passes.gram(*given))
         front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
         biases = torch.cat((front.sum(2), behind.sum(2), logit_gradient.sum(2)), -1)
@@ -166,6 +180,15 @@ class MLP(Policy):
         tangent = through(v1 + c1, first[:, None])
         tangent = through(tangent @ w2 + first[:, None] @ v2 + c2, second[:, None])
         return tangent @ w3 + second[:, None] @ v3 + c3
+
+    def _passes(self, parameters: Tensor, terms: int, workspace: Workspace | None) -> Passes | None:
+        """Return what computes the passes on the processor, or None where torch does it."""
+        followed = parameters.requires_grad and torch.is_grad_enabled()
+        if parameters.device.type != "cpu" or followed or not Passes.small(self.shapes, terms):
+            return None
+        runs, dtype = len(parameters), parameters.numpy().dtype
+        make = partial(Passes, self.shapes, self.activation, runs, terms, dtype)
+        return make() if workspace is None else workspace.kept((self, runs, terms, dtype), make)
 
     def _backwards(
         self,
