@@ -82,6 +82,21 @@ class Policy(ABC):
         gradients = self.pullback(parameters, memory, logit_gradient, workspace)
         return gradients @ gradients.mT
 
+    def pull(
+        self,
+        parameters: Tensor,
+        memory: Any,
+        logit_gradient: Tensor,
+        workspace: Workspace | None = None,
+        *,
+        measured: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Return the sum of v J over the terms, [run, parameter], the same bits whether or not terms are measured.
+
+        With it comes what `lab.gradients.scaled_gram` returns, if that is asked for and is a by-product here.
+        """
+        return self.pullback(parameters, memory, logit_gradient.sum(1, keepdim=True), workspace)[:, 0], None
+
     @abstractmethod
     def pushforward(self, parameters: Tensor, memory: Any, direction: Tensor) -> Tensor:
         """Return J v: [run, term, parameter] to [run, term, prompt, response]."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -104,8 +105,7 @@ class MLP(Policy):
 
     def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the logits [run, prompt, response] and both hidden layers [run, prompt, width]."""
-        passes = self._passes(parameters, 1, workspace)
-        if passes is not None:
+        if (passes := self._passes(parameters, 1, workspace)) is not None:
             first, second, logits = map(torch.from_numpy, passes.forward(parameters.numpy()))
             return logits, (first, second)
         function, _ = ACTIVATIONS[self.activation]
@@ -124,10 +124,8 @@ class MLP(Policy):
         workspace: Workspace | None = None,
     ) -> Tensor:
         """Return v J by one reverse pass for all runs and terms, [run, term, parameter]."""
-        passes = self._passes(parameters, logit_gradient.shape[1], workspace)
-        if passes is not None:
-            given = (part.numpy() for part in (parameters, *memory, logit_gradient))
-            return torch.from_numpy(passes.pullback(*given))
+        if (passes := self._passes(parameters, logit_gradient.shape[1], workspace)) is not None:
+            return torch.from_numpy(passes.pullback(*_arrays(parameters, *memory, logit_gradient)))
         front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
         runs, terms = logit_gradient.shape[:2]
@@ -157,10 +155,8 @@ class MLP(Policy):
         have the inner product sum_{x,x'} (input(x) . input(x')) d(x) . d'(x'); the first layer's inputs are one-hot.
         A bias's gradient is sum_x d(x).
         """
-        passes = self._passes(parameters, logit_gradient.shape[1], workspace)
-        if passes is not None:
-            given = (part.numpy() for part in (parameters, *memory, logit_gradient))
-            return torch.from_numpy(passes.gram(*given))
+        if (passes := self._passes(parameters, logit_gradient.shape[1], workspace)) is not None:
+            return torch.from_numpy(passes.gram(*_arrays(parameters, *memory, logit_gradient)))
         front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
         biases = torch.cat((front.sum(2), behind.sum(2), logit_gradient.sum(2)), -1)
@@ -170,6 +166,25 @@ class MLP(Policy):
             weighted = torch.bmm(inputs, inputs.mT)[:, None] @ by_output
             gram.baddbmm_(weighted.flatten(2), by_output.flatten(2).mT)
         return gram
+
+    def pull(
+        self,
+        parameters: Tensor,
+        memory: tuple[Tensor, Tensor],
+        logit_gradient: Tensor,
+        workspace: Workspace | None = None,
+        *,
+        measured: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Return the sum of v J over the terms, and on the processor their inner products by the same reverse pass."""
+        passes = self._passes(parameters, logit_gradient.shape[1], workspace)
+        if passes is None:
+            return super().pull(parameters, memory, logit_gradient, workspace)
+        given = _arrays(parameters, *memory, logit_gradient)
+        if not measured:
+            return torch.from_numpy(passes.pull(*given)), None
+        gradient, *gram = map(torch.from_numpy, passes.pull_measured(*given))
+        return gradient, (gram[0], gram[1])
 
     def pushforward(self, parameters: Tensor, memory: tuple[Tensor, Tensor], direction: Tensor) -> Tensor:
         """Return J v by one forward pass of tangents, [run, term, prompt, response]."""
@@ -187,8 +202,8 @@ class MLP(Policy):
         if parameters.device.type != "cpu" or followed or not Passes.small(self.shapes, terms):
             return None
         runs, dtype = len(parameters), parameters.numpy().dtype
-        make = partial(Passes, self.shapes, self.activation, runs, terms, dtype)
-        return make() if workspace is None else workspace.kept((self, runs, terms, dtype), make)
+        make = partial(Passes, self.shapes, self.activation, runs, dtype)
+        return make() if workspace is None else workspace.kept((self, runs, dtype), make)
 
     def _backwards(
         self,
@@ -209,6 +224,10 @@ class MLP(Policy):
             carried = torch.bmm(carried.flatten(1, 2), weight.mT, out=block).unflatten(1, (terms, prompts))
             reached.append(through(carried, output[:, None]))
         return reached[1], reached[0]
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(tensor.numpy() for tensor in tensors)
 
 
 def _block(workspace: Workspace | None, name: str, like: Tensor, *shape: int) -> Tensor | None:

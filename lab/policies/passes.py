@@ -7,62 +7,62 @@ and it writes into parts of a vector as fast as anywhere else. `lab.policies.mlp
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
-# Entries of the largest product from which NumPy's library may share it among threads; the lab uses a thread a core.
+# Multiplications in a product from which NumPy's library shares it among threads; the lab's threads work apart.
 SHARED = 2**18
 
-
-def _relu_slope(output: np.ndarray, out: np.ndarray) -> np.ndarray:
-    return np.sign(output, out=out)
-
-
-def _tanh_slope(output: np.ndarray, out: np.ndarray) -> np.ndarray:
-    np.multiply(output, output, out=out)
-    return np.subtract(1, out, out=out)
+Shapes = tuple[tuple[int, int], ...]
 
 
 def _relu(values: np.ndarray) -> np.ndarray:
     return np.maximum(values, 0, out=values)
 
 
+def _relu_slope(output: np.ndarray, out: np.ndarray) -> None:
+    np.sign(output, out=out)
+
+
 def _tanh(values: np.ndarray) -> np.ndarray:
     return np.tanh(values, out=values)
 
 
-# activation: (itself, in place; its derivative by its output)
-ACTIVATIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray, np.ndarray], np.ndarray]]] = {
+def _tanh_slope(output: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(output, output, out=out)
+    np.subtract(1, out, out=out)
+
+
+# activation: (itself, in place; its derivative, by its output)
+ACTIVATIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray, np.ndarray], None]]] = {
     "relu": (_relu, _relu_slope),
     "tanh": (_tanh, _tanh_slope),
 }
 
 
 class Passes:
-    """Passes of the networks of so many runs, in memory that each pass writes anew.
+    """Passes of the networks of so many runs, in memory that every pass writes anew.
 
-    What a pass returns holds until the next one of its kind.
+    What a pass returns holds until the next one of its kind. With d(x) the gradient by what a layer puts out, they are
+    those of `lab.policies.mlp`.
 
     Args:
         shapes: of W1, b1, W2, b2, W3, b3, `MLP.shapes`.
         activation: "relu" or "tanh".
         runs: number of runs.
-        terms: number of logit gradients that are carried back together.
         dtype: of all numbers.
     """
 
-    def __init__(
-        self, shapes: tuple[tuple[int, int], ...], activation: str, runs: int, terms: int, dtype: np.dtype
-    ) -> None:
-        self.shapes, self.runs, self.terms, self.dtype = shapes, runs, terms, dtype
+    def __init__(self, shapes: Shapes, activation: str, runs: int, dtype: np.dtype) -> None:
+        self.shapes, self.runs, self.dtype = shapes, runs, dtype
         self.activate, self.slope = ACTIVATIONS[activation]
         (self.prompts, self.width), (_, self.responses) = shapes[0], shapes[-1]
         self.ones = np.ones((1, self.prompts), dtype)
+        self._kept: dict[tuple[object, ...], np.ndarray] = {}
 
     @staticmethod
-    def small(shapes: tuple[tuple[int, int], ...], terms: int) -> bool:
-        """Return whether every product of so many terms is small enough to be computed on one thread."""
+    def small(shapes: Shapes, terms: int) -> bool:
+        """Return whether every product of so many terms is computed on one thread."""
         (prompts, width), (_, responses) = shapes[0], shapes[-1]
         return prompts * terms * width * max(width, responses) < SHARED
 
@@ -75,96 +75,116 @@ class Passes:
             start = stop
         return pieces
 
-    @cached_property
-    def layers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return where the hidden layers and the logits are written."""
-        hidden = (self.runs, self.prompts, self.width)
-        return self._empty(*hidden), self._empty(*hidden), self._empty(*hidden[:2], self.responses)
-
     def forward(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return both hidden layers [run, prompt, width] and the logits [run, prompt, response]."""
         w1, b1, w2, b2, w3, b3 = self.split(flat)
-        first, second, logits = self.layers
+        first, second = self._room("first", self.prompts, self.width), self._room("second", self.prompts, self.width)
+        logits = self._room("logits", self.prompts, self.responses)
         self.activate(np.add(w1, b1, out=first))
         np.matmul(first, w2, out=second)
         self.activate(np.add(second, b2, out=second))
         np.matmul(second, w3, out=logits)
         return first, second, np.add(logits, b3, out=logits)
 
-    @cached_property
-    def carried(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return where the gradients by what the layers put out are written, and a layer's slopes."""
-        rows = (self.runs, self.terms * self.prompts, self.width)
-        return self._empty(*rows), self._empty(*rows), self._empty(self.runs, 1, self.prompts, self.width)
+    def pullback(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
+        """Return v J, [run, term, parameter]."""
+        return self._gradient(first, second, *self._back(flat, first, second, by_logit), by_logit)
 
-    def back(
+    def gram(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
+        """Return (v J)(v J)^T, [run, term, term]."""
+        return self._gram(first, second, *self._back(flat, first, second, by_logit), by_logit)
+
+    def pull(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
+        """Return the sum of v J over the terms, [run, parameter]."""
+        carried = (*self._back(flat, first, second, by_logit), by_logit)
+        parts = (part.sum(1, keepdims=True) for part in carried)
+        return self._gradient(first, second, *parts)[:, 0]
+
+    def pull_measured(
+        self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the same bits as `pull`, and of the terms what `lab.gradients.measure_gram` reads.
+
+        Each term is carried back divided by a power of two near its largest entry: its squares then neither under- nor
+        overflow, and nothing is rounded.
+
+        Returns:
+            The sum of v J [run, parameter]; the inner products of the scaled terms [run, term, term]; the scales, 0 for
+            a term that is zero, [run, term, 1].
+        """
+        terms = by_logit.shape[1]
+        scaled, scale = self._room("scaled", *by_logit.shape[1:]), self._room("scale", 1, terms)
+        np.abs(by_logit, out=scaled)
+        peak = scaled.reshape(self.runs, terms, -1).max(-1)
+        np.ldexp(1.0, np.frexp(peak)[1] - 1, out=scale[:, 0])
+        np.divide(by_logit, scale.reshape(self.runs, terms, 1, 1), out=scaled)
+        front, behind = self._back(flat, first, second, scaled)
+        gram = self._gram(first, second, front, behind, scaled)
+        parts = (
+            np.matmul(scale, part.reshape(self.runs, terms, -1)).reshape(self.runs, 1, *part.shape[2:])
+            for part in (front, behind, scaled)
+        )
+        gradient = self._gradient(first, second, *parts)[:, 0]
+        return gradient, gram, (scale[:, 0] * (peak != 0))[..., None]
+
+    def _back(
         self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the gradients by what the first and the second layer put out, each [run, term, prompt, width]."""
+        """Return d(x) of the first and of the second layer, each [run, term, prompt, width]."""
         _, _, w2, _, w3, _ = self.split(flat)
-        front, behind, slope = self.carried
+        terms = by_logit.shape[1]
+        slope = self._room("slope", 1, self.prompts, self.width)
         # Stacking terms as rows copies no weight.
-        carried = by_logit.reshape(self.runs, -1, self.responses)
-        for block, weight, output in ((behind, w3, second), (front, w2, first)):
-            np.matmul(carried, weight.mT, out=block)
-            by_term = block.reshape(self.runs, self.terms, self.prompts, self.width)
-            np.multiply(by_term, self.slope(output[:, None], slope), out=by_term)
-            carried = block
-        by_prompt = (self.runs, self.terms, self.prompts, self.width)
-        return front.reshape(by_prompt), behind.reshape(by_prompt)
+        rows, found = by_logit.reshape(self.runs, -1, self.responses), []
+        for name, weight, output in (("behind", w3, second), ("front", w2, first)):
+            block = self._room(name, terms * self.prompts, self.width)
+            np.matmul(rows, weight.mT, out=block)
+            by_term = block.reshape(self.runs, terms, self.prompts, self.width)
+            self.slope(output[:, None], slope)
+            np.multiply(by_term, slope, out=by_term)
+            rows = block
+            found.append(by_term)
+        return found[1], found[0]
 
-    @cached_property
-    def gradients(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Return where the gradients are written, [run, term, parameter], and the same split."""
-        gradient = self._empty(self.runs, self.terms, sum(rows * columns for rows, columns in self.shapes))
-        return gradient, self.split(gradient)
-
-    def pullback(
-        self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray
+    def _gradient(
+        self, first: np.ndarray, second: np.ndarray, front: np.ndarray, behind: np.ndarray, by_logit: np.ndarray
     ) -> np.ndarray:
-        """Return v J, [run, term, parameter]."""
-        front, behind = self.back(flat, first, second, by_logit)
-        gradient, (w1, b1, w2, b2, w3, b3) = self.gradients
-        w1[...] = front
+        """Return the gradients of weights, input(x) (x) d(x) summed over x, and of biases, d(x) summed."""
+        gradient = self._room("gradient", front.shape[1], sum(rows * columns for rows, columns in self.shapes))
+        w1, b1, w2, b2, w3, b3 = self.split(gradient)
+        w1[...] = front  # the inputs are one-hot
         np.matmul(first.mT[:, None], behind, out=w2)
         np.matmul(second.mT[:, None], by_logit, out=w3)
         for by_output, bias in ((front, b1), (behind, b2), (by_logit, b3)):
             np.matmul(self.ones, by_output, out=bias)
         return gradient
 
-    @cached_property
-    def grams(self) -> tuple[np.ndarray, ...]:
-        """Return where inner products are written: of inputs, of weighted gradients, sums for the biases, and twice all."""
-        runs, terms, prompts, width = self.runs, self.terms, self.prompts, self.width
-        return (
-            self._empty(runs, prompts, prompts),
-            self._empty(runs, terms, prompts, width),
-            self._empty(runs, terms, prompts, self.responses),
-            self._empty(runs, terms, 2 * width + self.responses),
-            self._empty(runs, terms, terms),
-            self._empty(runs, terms, terms),
-        )
-
-    def gram(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
-        """Return (v J)(v J)^T as `MLP.gram` does, [run, term, term]."""
-        front, behind = self.back(flat, first, second, by_logit)
-        kernel, hidden, last, biases, total, part = self.grams
-        start = 0
+    def _gram(
+        self, first: np.ndarray, second: np.ndarray, front: np.ndarray, behind: np.ndarray, by_logit: np.ndarray
+    ) -> np.ndarray:
+        terms, start = front.shape[1], 0
+        biases = self._room("biases", terms, 2 * self.width + self.responses)
         for by_output in (front, behind, by_logit):
             stop = start + by_output.shape[-1]
             np.matmul(self.ones, by_output, out=biases[..., None, start:stop])
             start = stop
+        total, part = self._room("total", terms, terms), self._room("part", terms, terms)
         np.matmul(biases, biases.mT, out=total)
         total += self._products(front, front, part)
-        for inputs, by_output, weighted in ((first, behind, hidden), (second, by_logit, last)):
+        kernel = self._room("kernel", self.prompts, self.prompts)
+        for name, inputs, by_output in (("hidden", first, behind), ("last", second, by_logit)):
             np.matmul(inputs, inputs.mT, out=kernel)
-            np.matmul(kernel[:, None], by_output, out=weighted)
+            weighted = np.matmul(kernel[:, None], by_output, out=self._room(name, *by_output.shape[1:]))
             total += self._products(weighted, by_output, part)
         return total
 
     def _products(self, left: np.ndarray, right: np.ndarray, out: np.ndarray) -> np.ndarray:
-        rows = (self.runs, self.terms, -1)
+        rows = (self.runs, left.shape[1], -1)
         return np.matmul(left.reshape(rows), right.reshape(rows).mT, out=out)
 
-    def _empty(self, *shape: int) -> np.ndarray:
-        return np.empty(shape, self.dtype)
+    def _room(self, name: str, *shape: int) -> np.ndarray:
+        """Return where to write, [run, *shape]; the same memory for a name and a shape."""
+        key = (name, shape)
+        if key not in self._kept:
+            self._kept[key] = np.empty((self.runs, *shape), self.dtype)
+        return self._kept[key]

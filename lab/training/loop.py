@@ -161,6 +161,8 @@ class Chunk:
         # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
         as_table = self.policy.parameters_are_logits and "predicted_change" not in tape
         told = objective.whole  # the record speaks of both terms, and of all pairs
+        # The record tells of all pairs, also where a step sees only some.
+        whole = self.problem.preferences.of_terms(state) if way.batched or way.online is not None else None
         first, end = way.row, way.step + stage.steps
         final = end == rows[-1]
         space = Workspace()
@@ -179,14 +181,15 @@ class Chunk:
             push = torch.cat(objective.response_weights(seen), 1)
             weight = next(way.weights) if way.online is None else way.online.at(step, log_prob)
             weighted = push * weight
+            gram = None
             if as_table:
                 gradient.zero_().index_add_(1, self.flat, weighted)
                 total = gradient.view_as(log_prob)
                 total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
             else:
                 by_logit = self._by_logit(log_prob, weighted)
-                # One reverse pass of the sum: what is recorded of the terms then never changes the run.
-                gradient = self.policy.pullback(state, passed, by_logit.sum(1, keepdim=True), space)[:, 0]
+                measured = recording and "gram" in tape and told is objective and whole is None
+                gradient, gram = self.policy.pull(state, passed, by_logit, space, measured=measured)
             last, ahead = step == end, step + 1 - way.since
             if recording:
                 if "parameters" in tape:
@@ -195,10 +198,10 @@ class Chunk:
                     push = torch.cat(told.response_weights(seen), 1)
                     by_logit = self._by_logit(log_prob, push * weight)
                 if "gram" in tape:
-                    whole = by_logit
-                    if way.batched or way.online is not None:
-                        whole = self._by_logit(log_prob, push * self.problem.preferences.of_terms(push))
-                    tape["gram"][row], tape["scale"][row] = scaled_gram(self.policy, state, passed, whole, space)
+                    if gram is None:
+                        every = by_logit if whole is None else self._by_logit(log_prob, push * whole)
+                        gram = scaled_gram(self.policy, state, passed, every, space)
+                    tape["gram"][row], tape["scale"][row] = gram
                 if "predicted_change" in tape:
                     by_term = self.policy.pullback(state, passed, by_logit, space)
                     remembered = tuple(part.clone() for part in way.memory)
