@@ -58,6 +58,7 @@ class Passes:
         self.activate, self.slope = ACTIVATIONS[activation]
         (self.prompts, self.width), (_, self.responses) = shapes[0], shapes[-1]
         self.ones = np.ones((1, self.prompts), dtype)
+        self.one_hot = np.eye(self.prompts, dtype=dtype) + 1
         self._kept: dict[tuple[object, ...], np.ndarray] = {}
 
     @staticmethod
@@ -162,25 +163,30 @@ class Passes:
     def _gram(
         self, first: np.ndarray, second: np.ndarray, front: np.ndarray, behind: np.ndarray, by_logit: np.ndarray
     ) -> np.ndarray:
-        terms, start = front.shape[1], 0
-        biases = self._room("biases", terms, 2 * self.width + self.responses)
-        for by_output in (front, behind, by_logit):
-            stop = start + by_output.shape[-1]
-            np.matmul(self.ones, by_output, out=biases[..., None, start:stop])
-            start = stop
-        total, part = self._room("total", terms, terms), self._room("part", terms, terms)
-        np.matmul(biases, biases.mT, out=total)
-        total += self._products(front, front, part)
-        kernel = self._room("kernel", self.prompts, self.prompts)
-        for name, inputs, by_output in (("hidden", first, behind), ("last", second, by_logit)):
-            np.matmul(inputs, inputs.mT, out=kernel)
-            weighted = np.matmul(kernel[:, None], by_output, out=self._room(name, *by_output.shape[1:]))
-            total += self._products(weighted, by_output, part)
-        return total
+        """Return sum_{x,x'} (input(x) . input(x') + 1) d(x) . d'(x') of all layers, [run, term, term].
 
-    def _products(self, left: np.ndarray, right: np.ndarray, out: np.ndarray) -> np.ndarray:
-        rows = (self.runs, left.shape[1], -1)
-        return np.matmul(left.reshape(rows), right.reshape(rows).mT, out=out)
+        The 1 is the biases', whose sums over x are taken first where pushes that cancel there may be all that is left;
+        in the first layer, whose inputs are one-hot, the weights' part is never smaller.
+        """
+        terms, width = front.shape[1], self.width
+        total, part = self._room("total", terms, terms), self._room("part", terms, terms)
+        sums = self._room("sums", terms, width + self.responses)
+        np.matmul(self.ones, behind, out=sums[..., None, :width])
+        np.matmul(self.ones, by_logit, out=sums[..., None, width:])
+        np.vecdot(sums[:, :, None], sums[:, None], out=total)
+        products = [(self.one_hot, front)]
+        for name, inputs, by_output in (("first", first, behind), ("second", second, by_logit)):
+            # NumPy sees where a matrix is multiplied with itself, and takes a slower way for it.
+            twin = self._room(f"{name} twin", self.prompts, width)
+            np.copyto(twin, inputs)
+            kernel = np.matmul(inputs, twin.mT, out=self._room(f"{name} kernel", self.prompts, self.prompts))
+            products.append((kernel[:, None], by_output))
+        rows = (self.runs, terms, -1)
+        for kernel, by_output in products:
+            weighted = np.matmul(kernel, by_output, out=self._room("weighted", *by_output.shape[1:]))
+            np.matmul(weighted.reshape(rows), by_output.reshape(rows).mT, out=part)
+            total += part
+        return total
 
     def _room(self, name: str, *shape: int) -> np.ndarray:
         """Return where to write, [run, *shape]; the same memory for a name and a shape."""
