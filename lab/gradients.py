@@ -15,7 +15,7 @@ Source: own derivation by the chain rule; tests/test_oracles.py holds each again
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import torch
@@ -70,11 +70,18 @@ def _others(values: Tensor) -> Tensor:
     """Return for every response the sum over all others, [..., response], without subtracting."""
     responses = values.shape[-1]
     if responses <= MANY:
-        return values @ values.new_ones(responses, responses).fill_diagonal_(0)
+        return values @ _all_others(responses, values.dtype, values.device)
     others = torch.zeros_like(values)
     torch.cumsum(values[..., :-1], -1, out=others[..., 1:])
     others[..., :-1] += values[..., 1:].flip(-1).cumsum(-1).flip(-1)
     return others
+
+
+@cache
+def _all_others(responses: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return ones with a diagonal of zeros, [response, response]."""
+    with torch.inference_mode(False):  # autograd refuses what was made in inference mode
+        return torch.ones(responses, responses, dtype=dtype, device=device).fill_diagonal_(0)
 
 
 def norms_and_cosine(terms: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
