@@ -47,8 +47,7 @@ class Folded:
             return cls(named, tuple(dims), tuple(ds.sizes[dim] for dim in dims), table, np.empty(0))
         strides = dict(zip(ds["log_prob"].dims, ds["log_prob"].values.strides, strict=True))
         dims = sorted(leading, key=lambda dim: -abs(strides[dim]))
-        # A transpose alone would leave the old order in memory.
-        log_prob = np.ascontiguousarray(ds["log_prob"].transpose("response", "prompt", *dims).values, np.float64)
+        log_prob = ds["log_prob"].transpose("response", "prompt", *dims).values
         log_prob = log_prob.reshape(*log_prob.shape[:2], 1, -1)
         return cls(named, tuple(dims), tuple(ds.sizes[dim] for dim in dims), None, log_prob)
 
@@ -80,16 +79,36 @@ class Folded:
         """
         if self.table is not None:
             return self.table.folded(steps, runs)
-        log_prob = self.log_prob[..., runs]
-        kept, folded = (
-            np.where(rows[..., None, None] < 0, -np.inf, np.take_along_axis(log_prob, rows[..., None, None], 0))
-            for rows in (self.named, self._others)
-        )
-        peak = folded.max(0, keepdims=True)
-        peak[np.isneginf(peak)] = 0
-        share = np.exp(folded - peak)
+        log_prob = self._block(runs)
+        share, peak = self._shares(log_prob)
         mass = np.log(share.sum(0, keepdims=True)) + peak
-        return np.concatenate([kept, mass]), 0.5 * np.log((share * share).sum(0)) + peak[0]
+        share *= share
+        return np.concatenate([_rows(log_prob, self.named), mass]), 0.5 * np.log(share.sum(0)) + peak
+
+    def log_rest(self, runs: slice) -> np.ndarray:
+        """Compute the log of the mass of the responses that no pair names out of whole log-probabilities.
+
+        Args:
+            runs: Which runs and steps, [r].
+
+        Returns:
+            [prompt, 1, r]; -inf where pairs name all, NaN where there are no numbers.
+        """
+        log_prob = self._block(runs)
+        share, peak = self._shares(log_prob)
+        return np.where(np.isnan(log_prob[0]), np.nan, np.log(share.sum(0)) + peak)
+
+    def _block(self, runs: slice) -> np.ndarray:
+        # A transpose alone leaves the old order in memory.
+        return np.ascontiguousarray(self.log_prob[..., runs], np.float64)
+
+    def _shares(self, log_prob: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return π / peak of the responses that no pair names, [row, prompt, 1, r], and log peak, [prompt, 1, r]."""
+        rest = _rows(log_prob, self._others)
+        peak = rest.max(0)
+        peak[np.isneginf(peak)] = 0
+        rest -= peak
+        return np.exp(rest, out=rest), peak
 
     def in_blocks(self, work: Callable[[slice, slice], object]) -> None:
         """Work on blocks of steps and runs."""
@@ -140,6 +159,26 @@ def runs_last(variable: xr.Variable, dims: Sequence[str], ds: xr.Dataset) -> np.
     return values.reshape(ds.sizes.get("step", 1), *(ds.sizes[dim] for dim in dims), -1)
 
 
+def log_rest(ds: xr.Dataset) -> xr.DataArray:
+    """Compute the log of the mass of the responses that no pair names, of a record whose log-probabilities stand in it.
+
+    Args:
+        ds: The record.
+
+    Returns:
+        [..., step, prompt] in nats, as far as the record has these.
+    """
+    fold, leading = Folded.of(ds), leading_dims(ds)
+    out = np.empty((ds.sizes["prompt"], *fold.lanes))
+
+    def work(steps: slice, runs: slice) -> None:
+        out[:, steps, runs] = fold.log_rest(runs)
+
+    fold.in_blocks(work)
+    values = xr.Variable(("prompt", *fold.dims), out.reshape(-1, *fold.shape))
+    return with_coords(values.transpose(*leading, "prompt"), ds)
+
+
 def leading_dims(ds: xr.Dataset) -> list[str]:
     """Return the axes and `step`, as far as the record has them, in the order of its log-probabilities."""
     return [str(dim) for dim in ds.variables["log_prob"].dims if dim not in ("prompt", "response")]
@@ -156,6 +195,13 @@ def with_coords(variable: xr.Variable, ds: xr.Dataset, *names: str, spaces: Sequ
     if spaces:
         coords["space"] = xr.Variable("space", list(spaces))
     return xr.DataArray(variable, coords=coords)
+
+
+def _rows(log_prob: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Take these responses of each prompt, [row, prompt, 1, r]; -inf where a row is -1."""
+    taken = np.take_along_axis(log_prob, rows[..., None, None], 0)
+    taken[rows < 0] = -np.inf
+    return taken
 
 
 def _named(ds: xr.Dataset) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from lab.metrics.folded import over_runs, table_of_pairs
+from lab.metrics.folded import log_rest, over_runs, table_of_pairs
 
 
 def label(array: xr.DataArray, name: str, long_name: str, units: str) -> xr.DataArray:
@@ -104,6 +104,8 @@ def log_unseen_mass(ds: xr.Dataset) -> xr.DataArray:
     table = table_of_pairs(ds)
     if table is not None and bool((ds["pair_weight"] > 0).all() or ds["pair_weight"].ndim == 1):
         return label(over_runs(table.log_rest(), ("prompt",), ds), "log_unseen_mass", "log of the unseen mass", "nats")
+    if table is None and ds["pair_weight"].ndim == 1:
+        return label(log_rest(ds), "log_unseen_mass", "log of the unseen mass", "nats")
     mask = unseen_mask(ds)
     log_prob = ds["log_prob"].where(mask, -np.inf)
     largest = log_prob.max("response")
