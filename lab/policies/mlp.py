@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -226,8 +226,8 @@ class MLP(Policy):
         return reached[1], reached[0]
 
 
-def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
-    return tuple(tensor.numpy() for tensor in tensors)
+def _arrays(*tensors: Tensor) -> Iterator[Any]:
+    return (tensor.numpy() for tensor in tensors)
 
 
 def _block(workspace: Workspace | None, name: str, like: Tensor, *shape: int) -> Tensor | None:
