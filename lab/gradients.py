@@ -63,7 +63,7 @@ def logit_gradient(log_prob: Tensor, table: Tensor) -> Tensor:
         dL/d logits, [run, term, prompt, response]; sums to 0 over the responses.
     """
     prob = log_prob.exp()
-    return table * _others(prob) - prob * _others(table)
+    return torch.addcmul(table * _others(prob), prob, _others(table), value=-1)
 
 
 def _others(values: Tensor) -> Tensor:

@@ -62,6 +62,7 @@ def test_numpy_takes_only_what_it_computes_on_one_thread_and_without_autograd(mo
     small.forward(theta)
     assert taken == [small.shapes]
     small.forward(theta.clone().requires_grad_())
+    small.forward(theta.to(torch.bfloat16))
     wide = lab.MLP(PROMPTS, RESPONSES, math.isqrt(SHARED), "tanh")
     wide.forward(draw(1, wide.parameter_count))
     assert taken == [small.shapes]

@@ -31,6 +31,9 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tenso
 }
 
 
+PLAIN = {torch.float32: "float32", torch.float64: "float64"}  # what NumPy computes in
+
+
 @dataclass(frozen=True)
 class MLP(Policy):
     """logits(x) = f(f(W1[x] + b1) W2 + b2) W3 + b3: one row of W1 for each prompt, everything behind it shared.
@@ -105,7 +108,7 @@ class MLP(Policy):
 
     def forward(self, parameters: Tensor, workspace: Workspace | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Return the logits [run, prompt, response] and both hidden layers [run, prompt, width]."""
-        if (passes := self._passes(parameters, 1, workspace)) is not None:
+        if (passes := self._passes(workspace, parameters)) is not None:
             first, second, logits = map(torch.from_numpy, passes.forward(parameters.numpy()))
             return logits, (first, second)
         function, _ = ACTIVATIONS[self.activation]
@@ -124,7 +127,7 @@ class MLP(Policy):
         workspace: Workspace | None = None,
     ) -> Tensor:
         """Return v J by one reverse pass for all runs and terms, [run, term, parameter]."""
-        if (passes := self._passes(parameters, logit_gradient.shape[1], workspace)) is not None:
+        if (passes := self._passes(workspace, parameters, *memory, logit_gradient)) is not None:
             return torch.from_numpy(passes.pullback(*_arrays(parameters, *memory, logit_gradient)))
         front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
@@ -155,7 +158,7 @@ class MLP(Policy):
         have the inner product sum_{x,x'} (input(x) . input(x')) d(x) . d'(x'); the first layer's inputs are one-hot.
         A bias's gradient is sum_x d(x).
         """
-        if (passes := self._passes(parameters, logit_gradient.shape[1], workspace)) is not None:
+        if (passes := self._passes(workspace, parameters, *memory, logit_gradient)) is not None:
             return torch.from_numpy(passes.gram(*_arrays(parameters, *memory, logit_gradient)))
         front, behind = self._backwards(parameters, memory, logit_gradient, workspace)
         first, second = memory
@@ -177,7 +180,7 @@ class MLP(Policy):
         measured: bool = False,
     ) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """Return the sum of v J over the terms, and on the processor their inner products by the same reverse pass."""
-        passes = self._passes(parameters, logit_gradient.shape[1], workspace)
+        passes = self._passes(workspace, parameters, *memory, logit_gradient)
         if passes is None:
             return super().pull(parameters, memory, logit_gradient, workspace)
         given = _arrays(parameters, *memory, logit_gradient)
@@ -196,14 +199,15 @@ class MLP(Policy):
         tangent = through(tangent @ w2 + first[:, None] @ v2 + c2, second[:, None])
         return tangent @ w3 + second[:, None] @ v3 + c3
 
-    def _passes(self, parameters: Tensor, terms: int, workspace: Workspace | None) -> Passes | None:
-        """Return what computes the passes on the processor, or None where torch does it."""
-        followed = parameters.requires_grad and torch.is_grad_enabled()
-        if parameters.device.type != "cpu" or followed or not Passes.small(self.shapes, terms):
+    def _passes(self, workspace: Workspace | None, *given: Tensor) -> Passes | None:
+        """Return what computes a pass on the processor, or None where torch does it; logit gradients come last."""
+        terms = given[-1].shape[1] if len(given) > 1 else 1
+        plain = all(each.device.type == "cpu" and not each.requires_grad for each in given)
+        if not plain or given[0].dtype not in PLAIN or not Passes.small(self.shapes, terms):
             return None
-        runs, dtype = len(parameters), parameters.numpy().dtype
-        make = partial(Passes, self.shapes, self.activation, runs, dtype)
-        return make() if workspace is None else workspace.kept((self, runs, dtype), make)
+        key = (self.shapes, self.activation, len(given[0]), PLAIN[given[0].dtype])
+        make = partial(Passes, *key)
+        return make() if workspace is None else workspace.kept(key, make)
 
     def _backwards(
         self,

@@ -50,10 +50,10 @@ class Passes:
         shapes: of W1, b1, W2, b2, W3, b3, `MLP.shapes`.
         activation: "relu" or "tanh".
         runs: number of runs.
-        dtype: of all numbers.
+        dtype: of all numbers, "float64" or "float32".
     """
 
-    def __init__(self, shapes: Shapes, activation: str, runs: int, dtype: np.dtype) -> None:
+    def __init__(self, shapes: Shapes, activation: str, runs: int, dtype: str) -> None:
         self.shapes, self.runs, self.dtype = shapes, runs, dtype
         self.activate, self.slope = ACTIVATIONS[activation]
         (self.prompts, self.width), (_, self.responses) = shapes[0], shapes[-1]
