@@ -103,7 +103,7 @@ def test_a_pull_is_the_sum_of_the_terms_whether_or_not_they_are_measured(name, b
 
 @pytest.mark.parametrize("size", [1e-200, 3e-160, 1.0, 1e200])
 def test_terms_are_measured_where_their_squares_under_or_overflow(size):
-    """The chosen term may be 1e-200 and the rejected one 1e200; the rows themselves, taken near 1, say what comes out."""
+    """The chosen term may be 1e-200 and the rejected one 1e200; their rows, taken near 1, say what comes out."""
     machine, theta = network()
     _, memory = machine.forward(theta)
     near = pulls(2)
@@ -133,7 +133,7 @@ def test_a_term_that_pushes_nothing_has_no_norm_and_changes_nothing():
 
 
 def test_a_pull_leaves_the_gradient_of_the_step_alone_while_terms_are_looked_at():
-    """In one workspace a step's gradient must outlive what else is computed of the state: it moves the state at last."""
+    """In one workspace a step's gradient must outlive what else is computed of the state, which it moves at last."""
     machine, theta = network()
     space, pull = Workspace(), pulls(2)
     _, memory = machine.forward(theta, space)
