@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from lab.policies import MLP, LogLinear, Tabular
     from lab.preferences import Preferences
     from lab.problems import Problem
+    from lab.space import RecordOnDisk
     from lab.training import NonFiniteError, Record, train
     from lab.trajectory import load, save
 
@@ -125,6 +126,7 @@ _HOMES: dict[str, str | None] = {
     "Preferences": "lab.preferences",
     "Problem": "lab.problems",
     "Record": "lab.training",
+    "RecordOnDisk": "lab.space",
     "RewardModel": "lab.objectives",
     "RobustDPO": "lab.objectives",
     "SLiC": "lab.objectives",
@@ -206,6 +208,7 @@ __all__ = [
     "Preferences",
     "Problem",
     "Record",
+    "RecordOnDisk",
     "RewardModel",
     "RobustDPO",
     "SLiC",

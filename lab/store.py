@@ -21,7 +21,9 @@ from types import ModuleType
 
 import numpy as np
 
-VARIABLE = "DPOLAB_CACHE"
+from lab.space import VARIABLE
+from lab.space import cache_folder as folder
+
 LIMIT = 8_000_000_000
 
 # Names that np.savez takes for its own arguments.
@@ -42,16 +44,6 @@ class Size:
         """Write one line, such as '3 files, 1.2 MB in FOLDER'."""
         files = f"{self.files} file{'' if self.files == 1 else 's'}"
         return f"{files}, {self.bytes / 1e6:.1f} MB in {self.folder}"
-
-
-def folder() -> Path:
-    """Return the cache folder, which need not exist yet: `DPOLAB_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get(VARIABLE, "").strip()
-    if chosen:
-        return Path(chosen).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("dpolab", appauthor=False)
 
 
 def key(*parts: object) -> str:

@@ -18,6 +18,7 @@ LINE_CAP = 300
 # Each room in its order, from the ground up: a module imports only those before it. The sets name the libraries.
 COMPUTE = (
     "cores",
+    "space",
     "threads",
     "randomness",
     "preferences",
@@ -35,13 +36,14 @@ COMPUTE = (
     "predictors",
     "training",
 )
-RECORD = ("cores", "trajectory", "metrics", "intervals", "properties")
+RECORD = ("cores", "space", "trajectory", "metrics", "intervals", "properties")
 SHOW = ("plots",)
 DESK = ("experiments", "store", "scoreboard", "claims", "peers", "explorer", "course", "doctor", "cli", "__main__")
 
 SPEAKS = {
     **dict.fromkeys(COMPUTE, {"torch"}),
     **dict.fromkeys(RECORD, {"numpy", "xarray"}),
+    "space": {"numpy", "platformdirs"},
     "plots": {"numpy", "xarray", "pandas", "matplotlib", "seaborn"},
     "cores": set(),
     "__init__": set(),

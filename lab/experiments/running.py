@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
@@ -35,6 +36,7 @@ def run(
     device: str = "cpu",
     progress: Callable[[float], None] | None = None,
     memory: float | None = None,
+    scratch: str | os.PathLike[str] | None = None,
 ) -> Any:
     """Run an experiment and return its record.
 
@@ -42,14 +44,16 @@ def run(
         experiment: an experiment or its line, such as "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24".
         device: "cpu", "cuda", ...
         progress: called with the finished share in [0, 1].
-        memory: bytes that the record of a cell may take; None means half of the memory that is free.
+        memory: bytes that the record of a cell may take; None means half of the memory that is free. A larger one lies
+            in files while it is used, and `lab.RecordOnDisk` warns of it.
+        scratch: folder of these files; None means the cache folder.
 
     Returns:
         An xarray.Dataset of the schema in `lab.trajectory`; its dimensions begin with the swept axes and `seed`.
 
     Raises:
         ValueError: if the line is not valid (it says what is, and the nearest valid word), the device is not there, or
-            the record does not fit into memory.
+            neither memory nor disk holds the record.
         NonFiniteError: if a run becomes NaN or infinite: it names line, seed and step and carries what was recorded.
     """
     experiment = experiment if isinstance(experiment, Experiment) else Experiment.parse(experiment)
@@ -59,7 +63,7 @@ def run(
     for index, (cell, coordinates) in enumerate(cells):
         share = _share(progress, index, len(cells))
         try:
-            records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share, memory)
+            records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share, memory, scratch)
         except NonFiniteError as error:
             done = zip(cells, records.values(), strict=False)
             error.finished = tuple(record.assign_attrs(experiment=str(cell)) for (cell, _), record in done)
@@ -169,7 +173,12 @@ def reference(policy: Policy, problem: Problem) -> Tensor:
 
 
 def _run_cell(
-    experiment: Experiment, line: str, device: str, progress: Callable[[float], None] | None, memory: float | None
+    experiment: Experiment,
+    line: str,
+    device: str,
+    progress: Callable[[float], None] | None,
+    memory: float | None,
+    scratch: str | os.PathLike[str] | None,
 ) -> Any:
     problem, policy, objective, optimizer, axes = build(experiment, device=device)
     keep = str(experiment.value("keep"))
@@ -189,6 +198,7 @@ def _run_cell(
         attrs={"experiment": line, "lab_version": lab.__version__},
         progress=progress,
         memory=memory,
+        scratch=scratch,
     )
 
 

@@ -13,16 +13,18 @@ from lab.cores import Done, Part
 from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
+from lab.space import Place
 from lab.threads import one_thread, spread
 from lab.training.kernels import launch
 from lab.training.loop import Chunk, reference_log_prob
 from lab.training.margins import MarginChunk, Named, Told
 from lab.training.planning import plan_steps
-from lab.training.recording import Record, blank, first_broken
+from lab.training.recording import Record, first_broken
 from lab.training.rollouts import RolloutChunk
 from lab.training.scores import ScoreChunk
 from lab.training.stages import Stage
-from lab.trajectory import TableLogProb
+from lab.training.tape import Tape, shapes
+from lab.trajectory import SCHEMA, TableLogProb
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 LANES = 2**12  # numbers that move together, where little else is done to them
@@ -45,6 +47,13 @@ class Job:
     dtype: torch.dtype
     device: torch.device
     progress: Callable[[float], None] | None
+
+    def tape(self, loop: str, place: Place) -> Tape:
+        """Allocate what a loop writes."""
+        rows = len(self.record.steps(self.steps + sum(stage.steps for stage in self.then)))
+        like = self.start.new_empty(0, dtype=self.dtype, device=self.device)
+        sizes = shapes(self.problem, self.policy, self.record, loop)
+        return Tape.blank(sizes, rows, self.problem.runs, like, place, last=loop == "margins")
 
     def chunks(self, size: int) -> list[slice]:
         """Cut the runs into as few chunks of at most so many as there can be, of nearly equal size."""
@@ -90,17 +99,18 @@ class Job:
         return spec
 
 
-def train_chunks(job: Job, loop: str) -> tuple[dict[str, Any], Tensor]:
-    """Train all runs by a loop of `lab.training.planning`.
+def train_chunks(job: Job, loop: str, place: Place) -> tuple[dict[str, Any], Tensor]:
+    """Train all runs by a loop of `lab.training.planning`, and leave what they record in a place.
 
     Returns:
         What the record holds of them, [run, step, ...] or [run, ...] each, and for every run the first recorded row
         that is not finite (the number of rows if none), [run].
     """
-    return _margins(job) if loop == "margins" else _states(job, LOOPS[loop])
+    tape = job.tape(loop, place)
+    return _margins(job, tape) if loop == "margins" else _states(job, LOOPS[loop], tape)
 
 
-def _each(job: Job, size: int, train: Callable[[slice, Job], Done]) -> list[Done]:
+def _each(job: Job, size: int, tape: Tape, train: Callable[[slice, Job, dict[str, Tensor]], Done]) -> list[Done]:
     """Train chunks of so many runs, several at once where torch may use several threads of the processor."""
     chunks = job.chunks(size)
     finished = dict.fromkeys((rows.start for rows in chunks), 0.0)
@@ -108,12 +118,15 @@ def _each(job: Job, size: int, train: Callable[[slice, Job], Done]) -> list[Done
     def one(rows: slice, check: Callable[[], None]) -> Done:
         def progress(done: float) -> None:
             check()
+            tape.let_go()
             finished[rows.start] = done * (rows.stop - rows.start)
             if job.progress is not None:
                 job.progress(min(1.0, sum(finished.values()) / job.problem.runs))
 
         # Placed outside inference mode: an objective without a closed form differentiates through its settings.
-        return train(rows, replace(job.of_runs(rows), progress=progress))
+        done = train(rows, replace(job.of_runs(rows), progress=progress), tape.of_runs(rows))
+        tape.let_go()
+        return done
 
     return _spread(job, one, chunks)
 
@@ -126,75 +139,76 @@ def _spread(job: Job, work: Callable[[Part, Callable[[], None]], Done], parts: S
         return [work(part, lambda: None) for part in parts]
 
 
-def _states(job: Job, loop: Any) -> tuple[dict[str, Any], Tensor]:
-    """Train by a loop that returns a tape of its own for every chunk."""
+def _states(job: Job, loop: Any, tape: Tape) -> tuple[dict[str, Any], Tensor]:
+    """Train by a loop of whole states."""
+    runs, sizes = job.problem.runs, (job.problem.prompts, job.problem.responses)
+    reference = job.start.new_empty(runs, sizes[0] * sizes[1], dtype=job.dtype)
+    broken = torch.empty(runs, dtype=torch.int64)
 
-    def train(rows: slice, part: Job) -> tuple[dict[str, Tensor], Tensor]:
-        chunk = loop(
-            part.problem, part.policy, part.objective, part.optimizer, part.start, *([part.then] if part.then else [])
-        )
+    def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> None:
+        later = [part.then] if part.then else []
+        chunk = loop(part.problem, part.policy, part.objective, part.optimizer, part.start, mine, *later)
         with torch.inference_mode():
-            tape, bad = chunk.train(part.steps, part.record, part.batch, part.progress)
-        return {name: value.cpu() for name, value in tape.items()}, bad.cpu()
+            reference[lanes], broken[lanes] = chunk.train(part.steps, part.record, part.batch, part.progress)
+            tape.keep(lanes, mine)
 
-    tapes, broken = zip(*_each(job, max(1, CHUNK // job.policy.parameter_count), train), strict=True)
-    tape = {name: torch.cat([t[name] for t in tapes]) if len(tapes) > 1 else tapes[0][name] for name in tapes[0]}
-    return {name: value.numpy() for name, value in tape.items()}, torch.cat(broken)
+    _each(job, max(1, CHUNK // job.policy.parameter_count), tape, train)
+    arrays = {**tape.by_run(), "reference_log_prob": reference.numpy()}
+    for name, each in arrays.items():
+        if SCHEMA[name].dims[-2:] == ("prompt", "response"):
+            arrays[name] = each.reshape(*each.shape[:-1], *sizes)
+    return arrays, broken
 
 
-def _margins(job: Job) -> tuple[dict[str, Any], Tensor]:
-    """Train into one tape, by a kernel or chunk by chunk; log-probabilities are left to be derived from it."""
+def _margins(job: Job, tape: Tape) -> tuple[dict[str, Any], Tensor]:
+    """Write what moves, by a kernel or chunk by chunk; log-probabilities are left to be derived from it."""
     reference_log_prob(job.policy, job.start[:1], job.problem)  # refuses a table of other sizes
-    like = job.start.new_empty(0, dtype=job.dtype, device=job.device)
-    named = Named.of(job.problem, like)
-    runs, pairs = job.problem.runs, len(job.problem.preferences)
-    rows = len(job.record.steps(job.steps + sum(stage.steps for stage in job.then)))
-    shapes = {"moves": (named.entries,), "loss": (pairs,), "response_weight": (2, pairs)}
-    tape = {name: blank(like, rows, *shape, runs) for name, shape in shapes.items()}
-    reference = like.new_zeros(1, named.entries, runs)
+    named = Named.of(job.problem, tape.like)
     by = plan_steps(job.problem, job.objective, job.optimizer, then=job.then, batch=job.batch, device=job.device)
-    write = _in_kernel if by.loop == "kernel" else _in_chunks
-    broken = write(job, named, tape, reference)
-    start = job.start.to(like).unflatten(-1, (job.problem.prompts, job.problem.responses))
+    reference, broken = (_in_kernel if by.loop == "kernel" else _in_chunks)(job, named, tape)
+    start = job.start.to(job.dtype).unflatten(-1, (job.problem.prompts, job.problem.responses))
     still = (each.cpu().numpy() for each in (start, named.cells, named.entry, named.factor))
-    arrays = {name: value.movedim(-1, 0).cpu().numpy() for name, value in (*tape.items(), ("reference", reference))}
+    arrays = tape.by_run()
     table = TableLogProb(arrays.pop("moves"), *still)
-    return {"log_prob": table, "reference_log_prob": table.of(arrays.pop("reference")), **arrays}, broken
+    return {"log_prob": table, "reference_log_prob": table.of(reference.t()[:, None].numpy()), **arrays}, broken
 
 
-def _in_kernel(job: Job, named: Named, tape: dict[str, Tensor], reference: Tensor) -> Tensor:
-    """Write the tape in one launch, and return each run's first broken row."""
-    part = job.of_runs(slice(None))
+def _in_kernel(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
+    """Write the tape in one launch; return where the reference stands, [entry, run], and each run's first broken row."""
+    part, written = job.of_runs(slice(None)), tape.of_runs(slice(None))
     with torch.inference_mode():
         launch(
             part.problem, part.objective, part.optimizer, part.start,
-            steps=job.steps, every=job.record.every, written=tape,
+            steps=job.steps, every=job.record.every, written=written,
         )  # fmt: skip
-        found = [first_broken(tape[name].movedim(-1, 0), len(tape["moves"])) for name in ("moves", "loss")]
-    return torch.minimum(*found).cpu()
+        found = [first_broken(written[name].movedim(-1, 0), tape.rows) for name in ("moves", "loss")]
+        tape.keep(slice(None), written)
+    return torch.zeros(named.entries, job.problem.runs, dtype=job.dtype), torch.minimum(*found).cpu()
 
 
-def _in_chunks(job: Job, named: Named, tape: dict[str, Tensor], reference: Tensor) -> Tensor:
-    """Write the tape by `MarginChunk`, and where the reference ends up; return each run's first broken row."""
-    rows = len(tape["moves"])
-    broken = torch.full((job.problem.runs,), rows)
+def _in_chunks(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
+    """Write the tape by `MarginChunk`; return where the reference stands, [entry, run], and first broken rows."""
+    reference = torch.empty(named.entries, job.problem.runs, dtype=job.dtype)
+    broken = torch.full((job.problem.runs,), tape.rows)
 
-    def train(lanes: slice, part: Job) -> list[Told]:
-        mine = {name: value[..., lanes] for name, value in tape.items()}
+    def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> tuple[slice, list[Told]]:
         chunk = MarginChunk(part.problem, named, part.objective, part.optimizer, part.start, mine, part.then)
         with torch.inference_mode():
-            reference[0, :, lanes], told = chunk.train(part.steps, part.record, part.batch, part.progress)
-        return told
+            reference[:, lanes], told = chunk.train(part.steps, part.record, part.batch, part.progress)
+        return lanes, told
 
     @torch.inference_mode()
     def write(block: Told, check: Callable[[], None]) -> bool:
         check()
+        tape.let_go()
         return block.write()
 
-    size = max(1, LANES // named.entries)
-    told = _each(job, size, train)
+    told = _each(job, max(1, LANES // named.entries), tape, train)
     # The chunks are few: their rows are told of block by block, so that no core is idle.
-    if not all(_spread(job, write, [block for stages in told for each in stages for block in each.blocks()])):
-        for lanes, stages in zip(job.chunks(size), told, strict=True):
-            broken[lanes] = stages[-1].first_broken(rows)
-    return broken
+    finite = _spread(job, write, [block for _, stages in told for each in stages for block in each.blocks()])
+    for lanes, stages in told:
+        tape.keep(lanes, stages[-1].chunk.tape)
+        if not all(finite):
+            broken[lanes] = stages[-1].first_broken(tape.rows).cpu()
+    tape.let_go()
+    return reference, broken

@@ -23,8 +23,9 @@ from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
 from lab.training.online import OnlineWeights
-from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, first_broken
+from lab.training.recording import CHECK_EVERY, Record, first_broken
 from lab.training.stages import Stage
+from lab.training.tape import Grams, blocks
 
 
 def reference_log_prob(policy: Policy, start: Tensor, problem: Problem) -> Tensor:
@@ -74,6 +75,7 @@ class _Way:
         self.memory: tuple[Tensor, ...] = ()
         self.since = 0  # the step at which the memory was blank
         self.broken = False  # whether a run has left the numbers
+        self.first_bad = torch.full((len(state),), len(rows), device=state.device)  # row of each run where it did
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Chunk:
         objective: the objective.
         optimizer: the optimiser.
         start: parameters of the reference, [run, parameter], on the device and in the dtype of the computation.
+        tape: where to write, [row, run, ...] each, as `lab.training.tape.shapes` says.
         then: the stages that follow.
     """
 
@@ -94,6 +97,7 @@ class Chunk:
     objective: Objective
     optimizer: Optimizer
     start: Tensor
+    tape: dict[str, Tensor]
     then: tuple[Stage, ...] = ()
 
     @cached_property
@@ -103,15 +107,15 @@ class Chunk:
 
     def train(
         self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Advance the runs by `steps` updates, and by those of the stages that follow.
+    ) -> tuple[Tensor, Tensor]:
+        """Advance the runs by `steps` updates, and by those of the stages that follow, and write the tape.
 
         A state is told of, in loss and gradients, by the stage that leaves from it: where one stage ends and the next
         begins, that is the next.
 
         Returns:
-            The tape, [run, step, ...] each, and for every run the first recorded row that is not finite (the number of
-            rows if none), [run]. Its reference is that of the last stage.
+            The reference of the last stage, [run, prompt * response], and each run's first recorded row that is not
+            finite (the number of rows if none), [run].
         """
         stages = (Stage(self.objective, self.optimizer, steps), *self.then)
         total = sum(stage.steps for stage in stages)
@@ -121,38 +125,28 @@ class Chunk:
         way = _Way(
             state,
             start,
-            blank_tape(record, len(rows), start, state, logits_only=self.policy.parameters_are_logits),
+            self.tape,
             rows,
             pair_weights(self.problem.preferences, batch, self.problem.seeds, state),
             None if self.problem.online is None else OnlineWeights(self.problem, self.problem.online),
             batch not in (0, len(self.problem.preferences)),
             progress,
         )
-        told: list[dict[str, Tensor]] = []
         for stage in stages:
             if stage.reference == "start":
                 way.reference = start
             elif stage.reference == "stage":
                 way.reference = self.policy.forward(way.state)[0].log_softmax(-1).flatten(1)
-            told.append(self._advance(stage, way))
+            self._advance(stage, way)
             if way.broken:
                 break
-        tape = by_run(way.tape)
         for name in ("linear_change", "realised_change"):
-            if name in tape:
-                tape[name][:, -1] = torch.nan  # no step follows the last state
-        tape |= {
-            name: torch.cat([part[name] for part in told], 1) if len(told) > 1 else told[0][name] for name in told[0]
-        }
-        broken = [first_broken(tape[name][:, : way.row + 1], len(rows)) for name in ("log_prob", "loss")]
-        tape["reference_log_prob"] = way.reference
-        for name in ("log_prob", "reference_log_prob", "predicted_change", "linear_change", "realised_change"):
-            if name in tape:
-                tape[name] = tape[name].unflatten(-1, (self.problem.prompts, self.problem.responses))
-        return tape, torch.minimum(*broken)
+            if name in self.tape:
+                self.tape[name][-1] = torch.nan  # no step follows the last state
+        return way.reference, way.first_bad
 
-    def _advance(self, stage: Stage, way: _Way) -> dict[str, Tensor]:
-        """Take the runs through one stage, and return what it tells of its recorded rows, [run, row, ...]."""
+    def _advance(self, stage: Stage, way: _Way) -> None:
+        """Take the runs through one stage, and write what it tells of its recorded rows."""
         objective, optimizer, tape, state, rows = stage.objective, stage.optimizer, way.tape, way.state, way.rows
         if way.optimizer is None or type(optimizer) is not type(way.optimizer):
             way.memory, way.since = optimizer.memory(state), way.step
@@ -166,6 +160,7 @@ class Chunk:
         first, end = way.row, way.step + stage.steps
         final = end == rows[-1]
         space = Workspace()
+        grams = Grams(tape, first) if "parameter_cosine" in tape else None
         row, recorded, gradient = first, tape["log_prob"].unbind(0), torch.zeros_like(state)
         for step in range(way.step, end + final):
             logits, passed = self.policy.forward(state, space)
@@ -197,11 +192,11 @@ class Chunk:
                 if told is not objective and not as_table:
                     push = torch.cat(told.response_weights(seen), 1)
                     by_logit = self._by_logit(log_prob, push * weight)
-                if "gram" in tape:
+                if grams is not None:
                     if gram is None:
                         every = by_logit if whole is None else self._by_logit(log_prob, push * whole)
                         gram = scaled_gram(self.policy, state, passed, every, space)
-                    tape["gram"][row], tape["scale"][row] = gram
+                    grams.write(row, *gram)
                 if "predicted_change" in tape:
                     by_term = self.policy.pullback(state, passed, by_logit, space)
                     remembered = tuple(part.clone() for part in way.memory)
@@ -217,14 +212,18 @@ class Chunk:
             if way.progress and step % 25 == 0:
                 way.progress(step / rows[-1])
         way.step, way.row = end, row
-        # Rows that a broken run never reached are told of like the rest, and left out later.
-        log_prob = tape["log_prob"].transpose(0, 1)[:, first : len(rows) if final or way.broken else row]
-        pairs_told = pairs(log_prob)
-        return {
-            "log_prob": log_prob,
-            "loss": told.loss(pairs_told),
-            "response_weight": torch.stack(told.response_weights(pairs_told), 2),
-        }
+        stop = row + (final or way.broken)
+        if grams is not None:
+            grams.tell(row if way.broken else stop)
+        for some in blocks(range(first, stop), way.reference.numel()):
+            if way.progress and some.start > first:
+                way.progress(step / rows[-1])
+            seen = pairs(tape["log_prob"][some].transpose(0, 1))
+            tape["loss"][some] = told.loss(seen).transpose(0, 1)
+            tape["response_weight"][some] = torch.stack(told.response_weights(seen), 2).transpose(0, 1)
+            for name in ("log_prob", "loss"):
+                bad = first_broken(tape[name][some].transpose(0, 1), len(rows), some.start)
+                way.first_bad = torch.minimum(way.first_bad, bad)
 
     def _by_logit(self, log_prob: Tensor, weighted: Tensor) -> Tensor:
         """Return the gradients of the chosen and the rejected term in logit space, [run, term, prompt, response]."""

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab import trajectory
-from lab.gradients import measure_gram
+from lab.space import Place
 
 KEPT = ("gradients", "predictions", "parameters")
 CHECK_EVERY = 50  # recorded steps between two looks for NaN and infinity: a look waits for the device
@@ -61,44 +60,20 @@ class Record:
 def blank(like: Tensor, *shape: int) -> Tensor:
     """Allocate memory that is written once, with the dtype and device of another tensor.
 
-    The processor's memory is that of `lab.trajectory.blank`.
+    That of the processor comes in large pages, as `lab.space` asks for it.
     """
     if like.device.type != "cpu":
         return like.new_empty(shape)
-    return torch.from_numpy(trajectory.blank(shape, like.new_empty(0).numpy().dtype))
+    return torch.from_numpy(Place().array(shape, like.new_empty(0).numpy().dtype))
 
 
-def blank_tape(record: Record, rows: int, reference: Tensor, state: Tensor, *, logits_only: bool) -> dict[str, Tensor]:
-    """Allocate a tape, each entry [step, run, ...], so that every step writes one contiguous block.
+def first_broken(values: Tensor, rows: int, begin: int = 0) -> Tensor:
+    """Return each run's first row with NaN or infinity, or `rows` if there is none, [run].
 
     Args:
-        record: what to keep.
-        rows: recorded steps.
-        reference: any table, [run, prompt * response].
-        state: parameters, [run, parameter]; gives dtype and device.
-        logits_only: leave out parameter-space terms because they are the logit-space terms.
+        values: [run, row, entry].
+        rows: of the whole tape.
+        begin: the row of the tape that the first of these is.
     """
-    runs, cells = reference.shape
-    shapes: dict[str, tuple[int, ...]] = {"log_prob": (cells,)}
-    if "gradients" in record.keep and not logits_only:
-        shapes |= {"gram": (2, 2), "scale": (2, 1)}  # of both terms in parameter space, for `measure_gram`
-    if "predictions" in record.keep:
-        shapes |= {"predicted_change": (2, cells), "linear_change": (cells,), "realised_change": (cells,)}
-    if "parameters" in record.keep:
-        shapes |= {"parameters": state.shape[1:]}
-    return {name: blank(state, rows, runs, *shape) for name, shape in shapes.items()}
-
-
-def by_run(tape: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Turn a tape to [run, row, ...], and read norms and cosine of both terms off their inner products."""
-    turned = {name: value.transpose(0, 1) for name, value in tape.items()}
-    if "gram" in turned:
-        measured = measure_gram(turned.pop("gram"), turned.pop("scale"))
-        turned["parameter_log_norm"], turned["parameter_cosine"] = measured
-    return turned
-
-
-def first_broken(values: Tensor, rows: int) -> Tensor:
-    """Return each run's first row with NaN or infinity, or `rows`, [run]; `values` is [run, row, entry]."""
     broken = ~torch.isfinite(values.sum(-1))  # a sum is finite only if all its entries are
-    return torch.where(broken.any(1), broken.to(torch.uint8).argmax(1), rows)
+    return torch.where(broken.any(1), begin + broken.to(torch.uint8).argmax(1), rows)

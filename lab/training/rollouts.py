@@ -14,7 +14,8 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.randomness import ROLLOUTS, draw_cells, uniforms
-from lab.training.recording import CHECK_EVERY, Record, blank_tape, by_run, first_broken
+from lab.training.recording import CHECK_EVERY, Record, first_broken
+from lab.training.tape import blocks
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RolloutChunk:
         method: how it climbs.
         optimizer: the optimiser.
         start: parameters of the reference, [run, parameter], on the device and in the dtype of the computation.
+        tape: where to write, [row, run, ...] each, as `lab.training.tape.shapes` says.
     """
 
     problem: Problem
@@ -34,11 +36,12 @@ class RolloutChunk:
     method: PolicyGradient
     optimizer: Optimizer
     start: Tensor
+    tape: dict[str, Tensor]
 
     def train(
         self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Advance the runs by `steps` updates; each batch serves `method.epochs` of them.
+    ) -> tuple[Tensor, Tensor]:
+        """Advance the runs by `steps` updates and write the tape; each batch serves `method.epochs` of them.
 
         Returns:
             As `Chunk.train`. `loss` is -(E r - beta KL) of the pair's prompt, `response_weight` its slope in the logits
@@ -49,10 +52,7 @@ class RolloutChunk:
         rows = record.steps(steps)
         logits, passed = self.policy.forward(state)
         reference = logits.log_softmax(-1)
-        reward = self._reward(reference)
-        tape = blank_tape(
-            Record(record.every, self._kept(record)), len(rows), reference.flatten(1), state, logits_only=True
-        )
+        reward, tape = self._reward(reference), self.tape
         shape = (self.problem.prompts, self.method.samples)
         draws = uniforms(self.problem.seeds, ROLLOUTS, *shape) if self.method.samples else None
         asked = self._asked().to(reference.device)
@@ -80,12 +80,7 @@ class RolloutChunk:
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        tape = by_run(tape)
-        tape |= self._told(tape["log_prob"].unflatten(-1, reference.shape[1:]), reference, reward)
-        broken = [first_broken(tape[name][:, : row + 1], len(rows)) for name in ("log_prob", "loss")]
-        tape["log_prob"] = tape["log_prob"].unflatten(-1, reference.shape[1:])
-        tape["reference_log_prob"] = reference
-        return tape, torch.minimum(*broken)
+        return reference.flatten(1), self._tell(range(row + 1), reference, reward, progress)
 
     def _asked(self) -> Tensor:
         """Return the prompts that responses are drawn for."""
@@ -109,24 +104,25 @@ class RolloutChunk:
         return reward.to(reference)
 
     @staticmethod
-    def _kept(record: Record) -> tuple[str, ...]:
-        """Keep the parameters if asked; gradients of two terms and predictions are those of pairs."""
-        return tuple(word for word in record.keep if word == "parameters")
-
-    @staticmethod
     def _share(log_prob: Tensor, uniform: Tensor) -> Tensor:
         """Draw responses by their cumulative probability; return each one's share, [run, prompt, response]."""
         cell = draw_cells(log_prob.double().exp(), uniform.to(log_prob.device))
         share = torch.zeros_like(log_prob)
         return share.scatter_add_(-1, cell, torch.full_like(cell, 1.0, dtype=share.dtype)) / uniform.shape[-1]
 
-    def _told(self, log_prob: Tensor, reference: Tensor, reward: Tensor) -> dict[str, Tensor]:
-        """Evaluate what is climbed on the whole tape in one pass, at the pairs."""
-        pairs = self.problem.preferences
-        taped = (log_prob, reference[:, None], reward[:, None])
-        flat = pairs.flat(self.problem.responses).to(log_prob.device)
-        slope = self.method.slope(*taped).flatten(2)
-        return {
-            "loss": self.method.loss(*taped).index_select(-1, pairs.prompt.to(log_prob.device)),
-            "response_weight": torch.stack(pick_pairs(slope, flat), 2),
-        }
+    def _tell(self, rows: range, reference: Tensor, reward: Tensor, look: Callable[[float], None] | None) -> Tensor:
+        """Evaluate what is climbed at the pairs of some rows; return each run's first row that is not finite, [run]."""
+        pairs, tape = self.problem.preferences, self.tape
+        bad = torch.full((len(reference),), len(tape["loss"]), device=reference.device)
+        flat, prompt = pairs.flat(self.problem.responses).to(reference.device), pairs.prompt.to(reference.device)
+        for some in blocks(rows, reference.numel()):
+            if look and some.start:
+                look(1.0)
+            log_prob = tape["log_prob"][some].transpose(0, 1).unflatten(-1, reference.shape[1:])
+            taped = (log_prob, reference[:, None], reward[:, None])
+            tape["loss"][some] = self.method.loss(*taped).index_select(-1, prompt).transpose(0, 1)
+            pushes = pick_pairs(self.method.slope(*taped).flatten(2), flat)
+            tape["response_weight"][some] = torch.stack(pushes, 2).transpose(0, 1)
+            for name in ("log_prob", "loss"):
+                bad = torch.minimum(bad, first_broken(tape[name][some].transpose(0, 1), len(tape[name]), some.start))
+        return bad

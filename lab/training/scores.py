@@ -15,7 +15,8 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.training.batches import pair_weights
-from lab.training.recording import Record, blank_tape, by_run, first_broken
+from lab.training.recording import Record, first_broken
+from lab.training.tape import Grams, blocks
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class ScoreChunk:
         objective: the loss of the rewards.
         optimizer: the optimiser.
         start: parameters to begin with, [run, parameter], on the device and in the dtype of the computation.
+        tape: where to write, [row, run, ...] each, as `lab.training.tape.shapes` says.
     """
 
     problem: Problem
@@ -35,14 +37,15 @@ class ScoreChunk:
     objective: BradleyTerry
     optimizer: Optimizer
     start: Tensor
+    tape: dict[str, Tensor]
 
     def train(
         self, steps: int, record: Record, batch: int, progress: Callable[[float], None] | None
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """Advance the runs by `steps` updates.
+    ) -> tuple[Tensor, Tensor]:
+        """Advance the runs by `steps` updates and write the tape.
 
         Returns:
-            As `Chunk.train`, with the rewards as `score`. `log_prob` is the policy that they stand for, the softmax of
+            As `Chunk.train`. `score` are the rewards, `log_prob` is the policy that they stand for, the softmax of
             the scores: its reference is the even one and its beta is 1, so that implicit rewards are the scores. The
             gradients of the two terms are those in the network's parameters, with no softmax on the way.
         """
@@ -54,24 +57,24 @@ class ScoreChunk:
         flat = pairs.flat(self.problem.responses).to(state.device)
         score, passed = self.policy.forward(state)
         shape = score.shape[1:]
-        even = torch.full_like(score, -math.log(shape[1]))
-        kept = Record(record.every, tuple(word for word in record.keep if word != "predictions"))
-        tape = blank_tape(kept, len(rows), even.flatten(1), state, logits_only=self.policy.parameters_are_logits)
+        even = torch.full_like(score, -math.log(shape[1])).flatten(1)
+        tape = self.tape
+        grams = Grams(tape) if "parameter_cosine" in tape else None
         row, space = 0, Workspace()
         for step in range(steps + 1):
             score, passed = self.policy.forward(state, space)
             recording = step == rows[row]
             if recording:
-                tape["log_prob"][row] = score.flatten(1)  # scores until the tape is read
+                tape["score"][row] = score.flatten(1)
                 if "parameters" in tape:
                     tape["parameters"][row] = state
-            if step == steps and "gram" not in tape:
+            if step == steps and grams is None:
                 break
             push = torch.cat(self.objective.response_weights(self._pairs(score.flatten(1), flat)), 1)
-            if recording and "gram" in tape:
+            if recording and grams is not None:
                 # The record speaks of the whole loss, whatever the batch.
                 terms = weight_table(push * pairs.of_terms(push), flat, score[0].numel()).unflatten(-1, shape)
-                tape["gram"][row], tape["scale"][row] = scaled_gram(self.policy, state, passed, terms, space)
+                grams.write(row, *scaled_gram(self.policy, state, passed, terms, space))
             if step == steps:
                 break
             table = weight_table(push * next(weights), flat, score[0].numel()).sum(1).unflatten(1, shape)
@@ -80,18 +83,20 @@ class ScoreChunk:
             row += recording
             if progress and step % 25 == 0:
                 progress(step / steps)
-        tape = by_run(tape)
-        scores = tape.pop("log_prob")
-        seen = self._pairs(scores, flat)
-        tape |= {
-            "score": scores.unflatten(-1, shape),
-            "log_prob": scores.unflatten(-1, shape).log_softmax(-1),
-            "reference_log_prob": even,
-            "loss": self.objective.loss(seen),
-            "response_weight": torch.stack(self.objective.response_weights(seen), 2),
-        }
-        broken = [first_broken(value, len(rows)) for value in (scores, tape["loss"])]
-        return tape, torch.minimum(*broken)
+        if grams is not None:
+            grams.tell(len(rows))
+        bad = torch.full((len(state),), len(rows), device=state.device)
+        for some in blocks(range(len(rows)), even.numel()):
+            if progress and some.start:
+                progress(1.0)
+            scores = tape["score"][some]
+            tape["log_prob"][some] = scores.unflatten(-1, shape).log_softmax(-1).flatten(2)
+            seen = self._pairs(scores.transpose(0, 1), flat)
+            tape["loss"][some] = self.objective.loss(seen).transpose(0, 1)
+            tape["response_weight"][some] = torch.stack(self.objective.response_weights(seen), 2).transpose(0, 1)
+            for name in ("score", "loss"):
+                bad = torch.minimum(bad, first_broken(tape[name][some].transpose(0, 1), len(rows), some.start))
+        return even, bad
 
     @staticmethod
     def _pairs(scores: Tensor, flat: Tensor) -> PairLogProbs:

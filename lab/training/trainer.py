@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from lab.optimizers import Optimizer
 from lab.policies import Policy
 from lab.problems import Problem
 from lab.references import reference_parameters
-from lab.training.budget import check_budget, record_bytes
+from lab.training.budget import place_record, record_bytes
 from lab.training.chunks import Job, train_chunks
 from lab.training.planning import plan
 from lab.training.recording import NonFiniteError, Record
@@ -42,6 +43,7 @@ def train(
     attrs: Mapping[str, str] | None = None,
     progress: Callable[[float], None] | None = None,
     memory: float | None = None,
+    scratch: str | os.PathLike[str] | None = None,
 ) -> Any:
     """Train every run of a problem at once and return the record.
 
@@ -63,15 +65,18 @@ def train(
         axes: names and values whose product is the run dimension, `seed` last; None means {"seed": problem.seeds}.
         attrs: provenance, kept in the record.
         progress: called with the finished share in [0, 1].
-        memory: bytes that the record may take; None means half of the memory that is free.
+        memory: bytes that the record may take; None means half of the memory that is free. A larger one lies in files
+            while it is used, and `lab.RecordOnDisk` warns of it.
+        scratch: folder of these files; None means the cache folder.
 
     Returns:
         An xarray.Dataset of the schema in `lab.trajectory`.
 
     Raises:
         ValueError: for steps < 1, a batch size out of range, a device that is not there, a per-run value whose length
-            differs from the number of runs, a record that does not fit into memory, batches or unequal weights with an
-            objective that couples pairs, or stages with a policy gradient or a reward model.
+            differs from the number of runs, a record that neither memory nor disk holds, batches or unequal weights
+            with an objective that couples pairs, or stages with a policy gradient or a reward model.
+        OSError: if the folder of the files cannot be written, or its disk has filled up meanwhile.
         NonFiniteError: if a run becomes NaN or infinite: it names the run and carries the record up to there.
     """
     device = check_device(device)
@@ -110,9 +115,9 @@ def train(
     axes = axes or {"seed": list(problem.seeds)}
     chosen = plan(problem, policy, objective, optimizer, then=then, record=record)
     needed = record_bytes(problem, policy, record, total, loop=chosen.loop, size=dtype.itemsize)
-    check_budget(needed, len(record.steps(total)), total, problem.runs, memory)
+    place = place_record(needed, len(record.steps(total)), total, problem.runs, memory=memory, scratch=scratch)
     job = Job(problem, policy, objective, optimizer, tuple(then), start, steps, record, batch, dtype, device, progress)
-    tape, first_bad = train_chunks(job, chosen.loop)
+    tape, first_bad = train_chunks(job, chosen.loop, place)
     betas = then[-1].objective.betas if then else objective.betas
     for name, beta in zip(("beta_chosen", "beta_rejected"), betas, strict=True):
         tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs).numpy()
@@ -146,8 +151,8 @@ def train(
         return assemble(good)
     run = int(first_bad.argmin())
     line = (attrs or {}).get("experiment") or "this training"
-    place = zip(axes.items(), torch.unravel_index(torch.tensor(run), [len(v) for v in axes.values()]), strict=True)
-    cell = "".join(f"{name}={values[int(index)]}, " for (name, values), index in place if name != "seed")
+    where = zip(axes.items(), torch.unravel_index(torch.tensor(run), [len(v) for v in axes.values()]), strict=True)
+    cell = "".join(f"{name}={values[int(index)]}, " for (name, values), index in where if name != "seed")
     raise NonFiniteError(
         f"non-finite log-probabilities or loss in: {line}, {cell}seed {problem.seeds[run]}, step {recorded[good]}; "
         + (

@@ -5,7 +5,7 @@ from lab.trajectory.derived import TableLogProb
 from lab.trajectory.files import load, save
 from lab.trajectory.joining import combine
 from lab.trajectory.lazy import table_behind
-from lab.trajectory.schema import FORMAT, RESERVED, SCHEMA, SCHEMA_VERSION, TERMS, Variable, assemble, blank, validate
+from lab.trajectory.schema import FORMAT, RESERVED, SCHEMA, SCHEMA_VERSION, TERMS, Variable, assemble, validate
 from lab.trajectory.words import find_word
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "TableLogProb",
     "Variable",
     "assemble",
-    "blank",
     "combine",
     "find_word",
     "in_blocks",

@@ -130,15 +130,6 @@ def assemble(
     return dataset
 
 
-def blank(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Allocate memory that a training writes once.
-
-    NumPy asks the system for large pages, and a long record is first written to several times as fast as in pages of
-    the usual size.
-    """
-    return np.empty(shape, dtype)
-
-
 def validate(dataset: xr.Dataset) -> None:
     """Check that a dataset is a record of this schema.
 
