@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lab.experiments.picture import picture
     from lab.experiments.running import run
     from lab.experiments.sheets import sheets
+    from lab.experiments.sizes import record_size
     from lab.explorer import explore, tour
     from lab.objectives import (
         AOT,
@@ -157,6 +158,7 @@ _HOMES: dict[str, str | None] = {
     "properties": None,
     "run": "lab.experiments.running",
     "save": "lab.trajectory",
+    "record_size": "lab.experiments.sizes",
     "sheets": "lab.experiments.sheets",
     "show": "lab.course.showing",
     "theory": None,
@@ -238,6 +240,7 @@ __all__ = [
     "picture",
     "plots",
     "properties",
+    "record_size",
     "run",
     "save",
     "sheets",

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from click.testing import CliRunner, Result
 
 import lab
-from lab import doctor, store
+from lab import doctor, space, store
 from lab.cli import main, saving
-from lab.cli.errors import Mistake
-from lab.cli.memory import check_memory
+from lab.cli.room import check_room
 from lab.doctor import Diagnosis, examine
 from lab.experiments.experiment import Experiment
 from lab.experiments.picture import picture
@@ -42,21 +42,39 @@ def call(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments, prog_name="python -m lab")
 
 
-def test_a_line_whose_record_cannot_fit_into_memory_is_refused_before_it_runs(place: Path) -> None:
+def test_a_line_whose_record_has_no_room_is_refused_before_it_runs(place: Path) -> None:
     result = call("run", "mlp s1 dpo adam lr=1e-3 steps=100000000 seeds=1000000")
     assert result.exit_code == 2
-    assert "at least a million GB of memory (1000000 runs of 100000001 recorded steps)" in result.output
-    assert "Lower seeds or steps, or raise every." in result.output
+    assert "(1000000 runs, 100000001 recorded states) takes a million GB and" in result.output
+    assert "lower seeds or steps, or raise every, or name another folder as scratch" in result.output
     assert os.listdir(place) == []
 
 
-def test_the_memory_that_a_record_needs_is_counted_in_every_axis() -> None:
-    # 2 scenarios x 3 seeds x 5 recorded steps x 4 prompts x 10 responses x 8 bytes
-    experiment = Experiment.parse("tabular s1,s2 dpo sgd lr=1 steps=8 seeds=3 every=2")
-    needed = 2 * 3 * 5 * 4 * 10 * 8
-    check_memory(experiment, memory=needed)
-    with pytest.raises(Mistake, match=r"takes at least 9.6e-06 GB of memory \(6 runs of 5 recorded steps\), and this"):
-        check_memory(experiment, memory=needed - 1)
+def test_a_record_that_lies_in_files_is_told_of_before_it_is_computed() -> None:
+    size = lab.record_size(LINE)
+    experiment = Experiment.parse(LINE)
+    assert check_room(experiment, memory=size.bytes) == ""
+    said = check_room(experiment, memory=size.bytes - 1)
+    assert said.startswith(f"The record of this line ({size.runs} runs, {size.states} recorded states) takes ")
+    assert "it lies in files in" in said
+
+
+def test_a_run_whose_record_lies_in_files_saves_it_all_the_same(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = lab.run(LINE)
+    monkeypatch.setattr(space, "free_memory", lambda: 10.0)
+    result = call("run", LINE, "--out", "one.nc")
+    assert result.exit_code == 0, result.output
+    assert "it lies in files in" in result.output
+    monkeypatch.undo()
+    xr.testing.assert_identical(lab.load(place / "one.nc"), expected)
+
+
+def test_the_size_of_a_record_is_told_without_running_it() -> None:
+    result = call("size", "tabular", "s1", "kto", "sgd", "lr=1", "steps=9", "seeds=3")
+    assert result.exit_code == 0
+    assert "record   1.25e-05 GB: 3 runs of 10 recorded states\n" in result.output
+    assert "half of what is free; a larger record lies in files" in result.output and "disk     " in result.output
+    assert call("size", "tabular s1 dop").exit_code == 2
 
 
 def test_the_help_shows_each_example_on_a_line_of_its_own() -> None:

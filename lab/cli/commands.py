@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from rich.text import Text
 
 from lab import __version__
 from lab.cli.errors import Failure, Interrupted, Mistake
-from lab.cli.memory import check_memory
 from lab.cli.report import console, progress, show_diagnosis, show_parity, show_verdicts, show_words
+from lab.cli.room import check_room, show_size
 from lab.cli.saving import destination, save_picture, save_record, slug
 from lab.experiments.experiment import Experiment
 
@@ -27,6 +28,7 @@ HELP = """Exact dynamics of preference optimisation, in a policy small enough to
 \b
 python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 python -m lab lines      what such a line may say
+python -m lab size       how large the record of a line will be
 python -m lab theory     what each objective pushes, and where that ends
 python -m lab parity     the objectives against another library's stored numbers
 python -m lab doctor     whether this installation works
@@ -52,10 +54,12 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
         experiment = Experiment.parse(" ".join(line))
     except ValueError as error:
         raise Mistake(str(error)) from None
-    check_memory(experiment)
+    notice = check_room(experiment)
     file = destination(out, str(experiment))
     terminal = console()
     terminal.print(Text(str(experiment), style="bold"))
+    if notice:
+        terminal.print(notice, style="dim", markup=False, soft_wrap=True)
     started = time.perf_counter()
     try:
         with progress() as advance:
@@ -81,6 +85,16 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
 def lines() -> None:
     """List the words of an experiment line."""
     show_words(console())
+
+
+@main.command()
+@click.argument("line", nargs=-1, required=True)
+def size(line: tuple[str, ...]) -> None:
+    """Say how large the record of an experiment LINE will be, and how much memory and disk is free."""
+    try:
+        show_size(" ".join(line), console())
+    except ValueError as error:
+        raise Mistake(str(error)) from None
 
 
 @main.command()
@@ -159,7 +173,9 @@ def _train(experiment: Experiment, device: str, advance: Callable[[float], None]
     # Named here, because looking it up while an interrupted import of torch unwinds would import torch again.
     broken = lab.NonFiniteError
     try:
-        return lab.run(experiment, device=device, progress=advance)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", lab.RecordOnDisk)  # told of before
+            return lab.run(experiment, device=device, progress=advance)
     except broken as error:
         for record in error.finished:
             save_record(record, file.with_name(f"{slug(record.attrs['experiment'])}.nc"))
@@ -176,5 +192,5 @@ def _train(experiment: Experiment, device: str, advance: Callable[[float], None]
         raise Failure(
             "There is not enough memory for this line. Lower seeds or steps, raise every, keep less."
         ) from None
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise Failure(str(error)) from error

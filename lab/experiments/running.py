@@ -123,6 +123,12 @@ def build_later(experiment: Experiment, axes: dict[str, list[Any]]) -> tuple[Sta
     )
 
 
+def keeping(experiment: Experiment) -> Record:
+    """Return what of a training an experiment keeps, and how often."""
+    keep = str(experiment.value("keep"))
+    return Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+")))
+
+
 def build_pairwise(experiment: Experiment) -> tuple[Problem, Policy, Objective, Optimizer, dict[str, list[Any]]]:
     """Build what an experiment names, where its objective is one of preference pairs.
 
@@ -181,7 +187,6 @@ def _run_cell(
     scratch: str | os.PathLike[str] | None,
 ) -> Any:
     problem, policy, objective, optimizer, axes = build(experiment, device=device)
-    keep = str(experiment.value("keep"))
     return train(
         problem,
         policy,
@@ -190,7 +195,7 @@ def _run_cell(
         steps=experiment.value("steps"),
         then=build_later(experiment, axes),
         start=None if isinstance(objective, BradleyTerry) else reference(policy, problem),
-        record=Record(every=experiment.value("every"), keep=() if keep == "none" else tuple(keep.split("+"))),
+        record=keeping(experiment),
         batch=experiment.value("batch"),
         dtype={"float64": torch.float64, "float32": torch.float32}[str(experiment.value("dtype"))],
         device=device,

@@ -29,7 +29,7 @@ def record_bytes(
         size: bytes of a number.
     """
     numbers = sum(math.prod(shape) for shape in shapes(problem, policy, record, loop).values())
-    return problem.runs * len(record.steps(steps)) * numbers * size
+    return problem.runs * record.states(steps) * numbers * size
 
 
 def place_record(

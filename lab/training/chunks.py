@@ -50,7 +50,7 @@ class Job:
 
     def tape(self, loop: str, place: Place) -> Tape:
         """Allocate what a loop writes."""
-        rows = len(self.record.steps(self.steps + sum(stage.steps for stage in self.then)))
+        rows = self.record.states(self.steps + sum(stage.steps for stage in self.then))
         like = self.start.new_empty(0, dtype=self.dtype, device=self.device)
         sizes = shapes(self.problem, self.policy, self.record, loop)
         return Tape.blank(sizes, rows, self.problem.runs, like, place, last=loop == "margins")

@@ -56,6 +56,10 @@ class Record:
         """Return the recorded steps of a training of `total` updates."""
         return [*range(0, total, self.every), total]
 
+    def states(self, total: int) -> int:
+        """Return how many states a training of `total` updates records."""
+        return len(range(0, total, self.every)) + 1
+
 
 def blank(like: Tensor, *shape: int) -> Tensor:
     """Allocate memory that is written once, with the dtype and device of another tensor.

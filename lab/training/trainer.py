@@ -115,7 +115,7 @@ def train(
     axes = axes or {"seed": list(problem.seeds)}
     chosen = plan(problem, policy, objective, optimizer, then=then, record=record)
     needed = record_bytes(problem, policy, record, total, loop=chosen.loop, size=dtype.itemsize)
-    place = place_record(needed, len(record.steps(total)), total, problem.runs, memory=memory, scratch=scratch)
+    place = place_record(needed, record.states(total), total, problem.runs, memory=memory, scratch=scratch)
     job = Job(problem, policy, objective, optimizer, tuple(then), start, steps, record, batch, dtype, device, progress)
     tape, first_bad = train_chunks(job, chosen.loop, place)
     betas = then[-1].objective.betas if then else objective.betas
