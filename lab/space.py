@@ -63,6 +63,9 @@ class Place:
             ) from problem
 
 
+MEMORY = Place()
+
+
 def choose_place(
     needed: float,
     *,
@@ -86,7 +89,7 @@ def choose_place(
     """
     allowed = SHARE * free_memory() if memory is None else memory
     if needed <= allowed:
-        return Place()
+        return MEMORY
     folder = cache_folder() if scratch is None else Path(scratch).expanduser()
     said = f"{what} takes {gigabytes(needed)} and {gigabytes(allowed)} of memory are allowed"
     said += ", half of what is free" if memory is None else ""

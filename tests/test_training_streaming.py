@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import torch
 
 import lab
 from lab.training import Stage, chunks
+from lab.trajectory import streaming
 from tests import worlds
 
 HERE = Path(__file__).resolve().parents[1]
@@ -28,6 +30,12 @@ LOOPS = {
     "scores": ("mlp-relu", lab.BradleyTerry(), KEPT, ()),
     "rollouts": ("tabular", lab.ExpectedReward(0.1), KEPT, ()),
 }
+
+
+def lies_in_a_file(numbers: np.ndarray) -> bool:
+    while isinstance(numbers.base, np.ndarray):
+        numbers = numbers.base
+    return isinstance(numbers.base, mmap.mmap)
 
 
 def train(loop: str, **where):
@@ -63,10 +71,8 @@ def test_every_number_of_every_state_lies_in_files(loop, tmp_path):
     for name, each in streamed.data_vars.items():
         if "step" in each.dims:
             data = each.variable._data
-            lying = data.array.array.array.source.moves if not each.variable._in_memory else each.values
-            while isinstance(lying.base, np.ndarray):
-                lying = lying.base
-            assert type(lying.base).__name__ == "mmap", name
+            numbers = data.array.array.array.source.moves if not each.variable._in_memory else each.values
+            assert lies_in_a_file(numbers), name
 
 
 @pytest.mark.parametrize("loop", ["margins", "states"])
@@ -175,3 +181,65 @@ def test_an_experiment_line_takes_its_folder_and_its_memory(tmp_path):
     with pytest.warns(lab.RecordOnDisk, match=str(tmp_path)):
         streamed = lab.run(line, memory=0, scratch=tmp_path)
     assert streamed.identical(lab.run(line))
+
+
+@pytest.mark.parametrize("line", [
+    "tabular s1,s2 dpo,kto sgd lr=1 steps=5 seeds=2",
+    "tabular,mlp s1 flex beta_chosen=0.1,0.2 adam lr=1e-3 steps=4 seeds=2 every=2",
+])  # fmt: skip
+def test_a_sweep_is_joined_in_files_and_said_to_be_once(line, tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "BLOCK", 500)
+    with pytest.warns(lab.RecordOnDisk) as said:
+        streamed = lab.run(line, memory=1000, scratch=tmp_path)
+    assert len(said) == 1 and str(said[0].message).startswith("the record of the sweep, with its cells' (")
+    assert streamed.identical(lab.run(line))
+    assert all(lies_in_a_file(streamed[name].values) for name in streaming.long_variables(streamed))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("block", [200, 2**25])
+@pytest.mark.parametrize("line", [
+    "tabular s1 dpo sgd lr=1 steps=9 seeds=3", "mlp s2 dpo adam lr=1e-3 steps=6 seeds=2 keep=gradients+parameters",
+])  # fmt: skip
+def test_a_record_in_files_is_saved_and_loaded_like_any_other(line, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "BLOCK", block)
+    scratch = tmp_path / "scratch"
+    with pytest.warns(lab.RecordOnDisk):
+        streamed = lab.run(line, memory=0, scratch=scratch)
+    place, kept = lab.save(streamed, tmp_path / "one.nc"), lab.run(line)
+    assert lab.load(place).identical(kept)
+    with pytest.warns(lab.RecordOnDisk, match="the record in '.*one.nc' takes .* it lies in files in"):
+        loaded = lab.load(place, memory=0, scratch=scratch)
+    assert all(lies_in_a_file(loaded[name].values) for name in streaming.long_variables(loaded))
+    place.unlink()
+    assert loaded.identical(kept) and list(scratch.iterdir()) == []
+
+
+def test_saving_where_the_disk_is_full_says_so_and_leaves_nothing(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    record = lab.run("tabular s1 dpo sgd lr=1 steps=9 seeds=3")
+    monkeypatch.setattr(streaming, "reserve", full)
+    with pytest.raises(OSError, match="cannot save to .*: No space left on device; what was there before is unchanged"):
+        lab.save(record, tmp_path / "one.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux says what is resident")
+def test_saving_and_loading_take_little_memory(tmp_path):
+    code = LARGE.format(objective="DPO(0.1)") + (
+        "record = lab.train(*given, steps=3000)\n"  # 200 MB of log-probabilities that are computed as they are saved
+        "from benchmarks.memory import peak\n"
+        "place = Path(sys.argv[1])\n"
+        "lab.load(lab.save(lab.train(*given, steps=3), place / 'small.nc'), memory=0)\n"
+        "_, saving = peak(lambda: lab.save(record, place / 'one.nc'))\n"
+        "found, loading = peak(lambda: lab.load(place / 'one.nc', memory=0, scratch=place))\n"
+        "print(saving, loading, found['log_prob'].nbytes)\n"
+    )
+    environment = dict(os.environ) | {"PYTHONPATH": str(HERE), "DPOLAB_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], env=environment, capture_output=True, text=True,
+                          timeout=120)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    saving, loading, size = map(float, done.stdout.split())
+    assert size > 1.9e8 and max(saving, loading) < size / 1.5

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 import lab
-from lab import policies, references, store, trajectory
+from lab import policies, references, store
 from lab.estimators import PolicyGradient
+from lab.experiments.cells import join, place_cells, told_once
 from lab.experiments.experiment import Experiment
 from lab.experiments.losses import build_objective
 from lab.experiments.methods import METHODS, build_method, build_reward_model
@@ -25,6 +26,7 @@ from lab.optimizers import SGD, Adam, Momentum, Optimizer
 from lab.policies import MLP, LogLinear, Policy, Tabular
 from lab.preferences import Preferences
 from lab.problems import Problem
+from lab.space import MEMORY
 from lab.training import NonFiniteError, Record, Stage, check_device, train
 
 OF_THE_POLICY = ("beta", "ratio_clip")  # axes that a reward model knows nothing of
@@ -44,8 +46,8 @@ def run(
         experiment: an experiment or its line, such as "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24".
         device: "cpu", "cuda", ...
         progress: called with the finished share in [0, 1].
-        memory: bytes that the record of a cell may take; None means half of the memory that is free. A larger one lies
-            in files while it is used, and `lab.RecordOnDisk` warns of it.
+        memory: bytes that the record may take; None means half of the memory that is free. A larger one lies in
+            files while it is used, and `lab.RecordOnDisk` warns of it.
         scratch: folder of these files; None means the cache folder.
 
     Returns:
@@ -59,18 +61,21 @@ def run(
     experiment = experiment if isinstance(experiment, Experiment) else Experiment.parse(experiment)
     check_device(device)
     cells = list(experiment.cells())
+    place = place_cells(experiment, memory, scratch) if len(cells) > 1 else MEMORY
+    allowed = memory if place is MEMORY else 0.0
     records: dict[tuple[Value, ...], Any] = {}
     for index, (cell, coordinates) in enumerate(cells):
         share = _share(progress, index, len(cells))
         try:
-            records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share, memory, scratch)
+            with told_once(place):
+                records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share, allowed, scratch)
         except NonFiniteError as error:
             done = zip(cells, records.values(), strict=False)
             error.finished = tuple(record.assign_attrs(experiment=str(cell)) for (cell, _), record in done)
             raise
     if progress:
         progress(1.0)
-    return _join(records, list(experiment.looped_axes.items()))
+    return join(records, list(experiment.looped_axes.items()), place)
 
 
 def build(
@@ -290,15 +295,6 @@ def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -
             return Adam(hyper("lr"), eps=hyper("eps"))
         case other:
             raise ValueError(f"no optimiser is built for the word {other!r}; add it to lab.experiments.running")
-
-
-def _join(records: dict[tuple[Value, ...], Any], looped: list[tuple[str, tuple[Value, ...]]]) -> Any:
-    """Join the cells' records along one looped axis after the other, the innermost first."""
-    while looped:
-        name, values = looped.pop()
-        outer = dict.fromkeys(key[:-1] for key in records)
-        records = {key: trajectory.combine([records[(*key, v)] for v in values], name, list(values)) for key in outer}
-    return records[()]
 
 
 def _share(progress: Callable[[float], None] | None, index: int, cells: int) -> Callable[[float], None] | None:

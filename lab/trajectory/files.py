@@ -11,6 +11,8 @@ import h5py
 import numpy as np
 import xarray as xr
 
+from lab.space import Place, choose_place
+from lab.trajectory import streaming
 from lab.trajectory.schema import FORMAT, SCHEMA_VERSION, validate
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -50,15 +52,11 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         raise FileNotFoundError(f"cannot save to '{path}': there is no folder '{path.parent}'; make it first")
     if not path.parent.is_dir():
         raise NotADirectoryError(f"cannot save to '{path}': '{path.parent}' is not a folder; give another path")
-    floats = [name for name, variable in dataset.variables.items() if variable.dtype.kind == "f"]
-    encoding = {name: {"_FillValue": None} for name in floats}
-    # In memory first: HDF5 itself does not survive a disk that fills up while it writes.
-    content = dataset.drop_encoding().to_netcdf(None, engine="h5netcdf", encoding=encoding)
-    digest = hashlib.blake2b(content, digest_size=_DIGEST_SIZE).hexdigest().encode()
     part = path.parent / f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part"
     try:
-        with open(part, "xb") as file:
-            file.write(content)
+        streaming.write(dataset, part)
+        digest = _digest(part, part.stat().st_size)
+        with open(part, "ab") as file:
             file.write(_TRAILER + digest + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -72,25 +70,34 @@ def save(dataset: xr.Dataset, path: str | os.PathLike[str]) -> Path:
         raise OSError(
             error.errno,
             f"cannot save to '{path}': {error.strerror or error}; what was there before is unchanged; "
-            f"free {len(content) / 1e6:.1f} MB in '{path.parent}' or give another path",
+            f"free {dataset.nbytes / 1e6:.1f} MB in '{path.parent}' or give another path",
         ) from error
     finally:
         part.unlink(missing_ok=True)
     return path
 
 
-def load(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Load a record fully into memory.
+def load(
+    path: str | os.PathLike[str],
+    *,
+    memory: float | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+) -> xr.Dataset:
+    """Load a record, so that it no longer needs its file.
 
     Args:
         path: A file that `save` wrote.
+        memory: Bytes of memory that it may take; None means half of what is free. A larger one lies in files of its own
+            while it is used, and `lab.RecordOnDisk` warns of it.
+        scratch: Folder of these files; None means the cache folder.
 
     Returns:
         The record, equal to the saved one in every value, type and attribute.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not netCDF, not a record, or a record of another schema version.
+        ValueError: If it is not netCDF, not a record, a record of another schema version, or neither memory nor disk
+            holds it.
         OSError: If it is damaged.
 
     Source: own definition; tests/test_trajectory.py.
@@ -109,6 +116,8 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
             raise OSError(_damaged(path, "it is empty"))
         raise ValueError(f"cannot load '{path}': it is not a netCDF file; give a file that lab.save wrote")
     _verify(path)
+    place = choose_place(path.stat().st_size, what=f"the record in '{path}'", cure="free some", memory=memory,
+                         scratch=scratch)  # fmt: skip
     # A broken HDF5 structure surfaces as almost any exception, from h5py's OSError to KeyError and RuntimeError.
     try:
         # h5py first: where a file cannot be opened at all, h5netcdf prints a traceback of its own.
@@ -116,7 +125,7 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
             ours = plain.attrs.get("format") == FORMAT
         if ours:
             with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as opened:
-                dataset = opened.load().drop_encoding()
+                dataset = _taken(opened, place).drop_encoding()
     except Exception as error:
         raise OSError(_damaged(path, str(error).splitlines()[0] if str(error) else type(error).__name__)) from error
     if not ours:
@@ -134,22 +143,35 @@ def load(path: str | os.PathLike[str]) -> xr.Dataset:
     return dataset
 
 
+def _taken(opened: xr.Dataset, place: Place) -> xr.Dataset:
+    """Take what grows with the steps to a place, and the rest into memory."""
+    if place.folder is None:
+        return opened.load()
+    names = streaming.long_variables(opened)
+    return opened.assign({name: streaming.moved(opened[name].variable, place) for name in names}).load()
+
+
 def _verify(path: Path) -> None:
     """Hold the file to the digest it ends with, if it has one."""
     size = path.stat().st_size - _TRAILER_SIZE
-    found = hashlib.blake2b(digest_size=_DIGEST_SIZE)
     with open(path, "rb") as file:
         file.seek(max(size, 0))
         trailer = file.read()
-        if not trailer.startswith(_TRAILER):
-            return
-        file.seek(0)
+    if trailer.startswith(_TRAILER) and trailer != _TRAILER + _digest(path, size) + b"\n":
+        raise OSError(_damaged(path, "its content does not match its digest"))
+
+
+def _digest(path: Path, size: int) -> bytes:
+    """Return the digest of the first bytes of a file."""
+    found = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+    with open(path, "rb") as file:
         while size > 0:
             block = file.read(min(size, 1 << 20))
+            if not block:
+                break
             found.update(block)
             size -= len(block)
-    if trailer != _TRAILER + found.hexdigest().encode() + b"\n":
-        raise OSError(_damaged(path, "its content does not match its digest"))
+    return found.hexdigest().encode()
 
 
 def _restore(dataset: xr.Dataset) -> xr.Dataset:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from lab.space import MEMORY, Place
 from lab.trajectory.schema import RESERVED, SCHEMA, axis_values, drop_constant, validate
+from lab.trajectory.streaming import stacked
 
 
-def combine(datasets: Sequence[xr.Dataset], dim: str, values: Sequence[object]) -> xr.Dataset:
+def combine(datasets: Sequence[xr.Dataset], dim: str, values: Sequence[object], *, place: Place = MEMORY) -> xr.Dataset:
     """Join records along a new named dimension.
 
     A variable that only some of them have is filled with NaN for the others. An attribute that differs holds
@@ -20,6 +22,7 @@ def combine(datasets: Sequence[xr.Dataset], dim: str, values: Sequence[object]) 
         datasets: Records of equal steps, prompts, responses, pairs and axes.
         dim: Name of the new dimension, such as "policy".
         values: Its coordinate, one value a record.
+        place: Where what grows with the steps lies.
 
     Returns:
         The joined record; the new dimension comes first.
@@ -47,7 +50,7 @@ def combine(datasets: Sequence[xr.Dataset], dim: str, values: Sequence[object]) 
             sizes.update({key: size for key, size in variable.sizes.items() if key not in sizes})
         absent = xr.Variable((), present[0].dtype.type(np.nan))
         parts = [dataset[name].variable if name in dataset.variables else absent for dataset in datasets]
-        joined[name] = xr.Variable.concat([part.set_dims(sizes).transpose(*sizes) for part in parts], dim)
+        joined[name] = stacked([part.set_dims(sizes).transpose(*sizes) for part in parts], dim, place)
         joined[name].attrs = dict(present[0].attrs)
         if not SCHEMA[name].dims:
             joined[name] = drop_constant(joined[name])
