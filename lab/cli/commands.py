@@ -173,8 +173,7 @@ def _train(experiment: Experiment, device: str, advance: Callable[[float], None]
     # Named here, because looking it up while an interrupted import of torch unwinds would import torch again.
     broken = lab.NonFiniteError
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", lab.RecordOnDisk)  # told of before
+        with warnings.catch_warnings(action="ignore", category=lab.RecordOnDisk):  # told of before
             return lab.run(experiment, device=device, progress=advance)
     except broken as error:
         for record in error.finished:

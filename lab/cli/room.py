@@ -34,8 +34,7 @@ def check_room(experiment: Experiment, *, memory: float | None = None) -> str:
     size = record_size(experiment)
     what = f"The record of this line ({size.runs} runs, {size.states} recorded states)"
     cure = "lower seeds or steps, or raise every"
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always", RecordOnDisk)
+    with warnings.catch_warnings(record=True, action="always", category=RecordOnDisk) as said:
         try:
             choose_place(size.bytes, what=what, cure=cure, memory=memory)
         except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,8 +40,7 @@ def told_once(place: Place) -> Iterator[None]:
     if place is MEMORY:
         yield
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RecordOnDisk)
+    with warnings.catch_warnings(action="ignore", category=RecordOnDisk):
         yield
 
 
@@ -55,3 +54,8 @@ def join(records: dict[tuple[Value, ...], Any], looped: list[tuple[str, tuple[Va
             for key in outer
         }
     return records[()]
+
+
+def share(progress: Callable[[float], None] | None, index: int, cells: int) -> Callable[[float], None] | None:
+    """Return what is called with the finished share of a cell, given what is called with that of all."""
+    return None if progress is None else lambda done: progress((index + done) / cells)

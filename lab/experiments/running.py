@@ -14,7 +14,7 @@ from torch import Tensor
 import lab
 from lab import policies, references, store
 from lab.estimators import PolicyGradient
-from lab.experiments.cells import join, place_cells, told_once
+from lab.experiments.cells import join, place_cells, share, told_once
 from lab.experiments.experiment import Experiment
 from lab.experiments.losses import build_objective
 from lab.experiments.methods import METHODS, build_method, build_reward_model
@@ -65,10 +65,12 @@ def run(
     allowed = memory if place is MEMORY else 0.0
     records: dict[tuple[Value, ...], Any] = {}
     for index, (cell, coordinates) in enumerate(cells):
-        share = _share(progress, index, len(cells))
+        advance = share(progress, index, len(cells))
         try:
             with told_once(place):
-                records[tuple(coordinates.values())] = _run_cell(cell, str(experiment), device, share, allowed, scratch)
+                records[tuple(coordinates.values())] = _run_cell(
+                    cell, str(experiment), device, advance, allowed, scratch
+                )
         except NonFiniteError as error:
             done = zip(cells, records.values(), strict=False)
             error.finished = tuple(record.assign_attrs(experiment=str(cell)) for (cell, _), record in done)
@@ -295,7 +297,3 @@ def _optimizer(experiment: Experiment, hyper: Callable[[str], float | Tensor]) -
             return Adam(hyper("lr"), eps=hyper("eps"))
         case other:
             raise ValueError(f"no optimiser is built for the word {other!r}; add it to lab.experiments.running")
-
-
-def _share(progress: Callable[[float], None] | None, index: int, cells: int) -> Callable[[float], None] | None:
-    return None if progress is None else lambda done: progress((index + done) / cells)
