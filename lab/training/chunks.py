@@ -166,15 +166,19 @@ def _margins(job: Job, tape: Tape) -> tuple[dict[str, Any], Tensor]:
     named = Named.of(job.problem, tape.like)
     by = plan_steps(job.problem, job.objective, job.optimizer, then=job.then, batch=job.batch, device=job.device)
     reference, broken = (_in_kernel if by.loop == "kernel" else _in_chunks)(job, named, tape)
-    start = job.start.to(job.dtype).unflatten(-1, (job.problem.prompts, job.problem.responses))
-    still = (each.cpu().numpy() for each in (start, named.cells, named.entry, named.factor))
+    sizes = (job.problem.prompts, job.problem.responses)
+    start = job.start.to(job.dtype).unflatten(-1, sizes).numpy()
+    named_parts = [each.cpu().numpy() for each in (named.cells, named.entry, named.factor)]
     arrays = tape.by_run()
-    table = TableLogProb(arrays.pop("moves"), *still)
-    return {"log_prob": table, "reference_log_prob": table.of(reference.t()[:, None].numpy()), **arrays}, broken
+    moves, moved = arrays.pop("moves"), reference.t()[:, None].numpy()
+    log_prob = torch.empty(job.problem.runs, *sizes, dtype=job.dtype).numpy()
+    for lanes in job.chunks(max(1, CHUNK // job.policy.parameter_count)):  # tables may be far larger than what moves
+        log_prob[lanes] = TableLogProb(moves[lanes], start[lanes], *named_parts).of(moved[lanes])
+    return {"log_prob": TableLogProb(moves, start, *named_parts), "reference_log_prob": log_prob, **arrays}, broken
 
 
 def _in_kernel(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
-    """Write the tape in one launch; return where the reference stands, [entry, run], and each run's first broken row."""
+    """Write the tape in one launch; return where the reference stands, [entry, run], and first broken rows, [run]."""
     part, written = job.of_runs(slice(None)), tape.of_runs(slice(None))
     with torch.inference_mode():
         launch(
@@ -187,7 +191,7 @@ def _in_kernel(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
 
 
 def _in_chunks(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
-    """Write the tape by `MarginChunk`; return where the reference stands, [entry, run], and first broken rows."""
+    """Write the tape by `MarginChunk`; return where the reference stands, [entry, run], and first broken rows, [run]."""
     reference = torch.empty(named.entries, job.problem.runs, dtype=job.dtype)
     broken = torch.full((job.problem.runs,), tape.rows)
 
