@@ -89,7 +89,7 @@ NETWORK = "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500"
 
 WORKLOADS = (
     Workload("import", "a fresh Python imports lab", 2.0, _process("-c", "import lab")),
-    Workload("first_result", "a fresh Python imports lab and runs one table", 5.0,
+    Workload("first_result", "a fresh Python imports lab and runs one table", 3.0,
              _process("-c", f"import lab; lab.run('{TABLE} seeds=1')")),
     Workload("table_1", f"{TABLE} seeds=1", 0.020, _line(f"{TABLE} seeds=1")),
     Workload("table_1024", f"{TABLE} seeds=1024", 1.0, _line(f"{TABLE} seeds=1024")),

@@ -11,23 +11,27 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from benchmarks.race.peers import ROOT
-from benchmarks.scaling.sweeps import SWEEPS, measure, points, slope
+from benchmarks.scaling.report import OF, exponent_table, exponents, varied, with_table
+from benchmarks.scaling.sweeps import SWEEPS, measure, points
 
-PLACE = ROOT / "benchmarks" / "scaling.json"
+FIGURE = "nothing_costs_more_than_its_share"
+PLACE = ROOT / "figures" / "measured" / f"{FIGURE}.json"
+README = ROOT / "benchmarks" / "README.md"
 TRIAL = ROOT / "benchmarks" / "out" / "scaling.json"
-FOLLOWS = ("seconds", "peak", "record")
 
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(SWEEPS)), metavar="[NAME]...")
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1), help="Timed trainings of each point.")
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(1), help="Timed trainings of each point.")
 @click.option("--quick", is_flag=True, help="The two smallest points of each sweep, to see that it works.")
-@click.option("--write", is_flag=True, help="Write benchmarks/scaling.json, which benchmarks/README.md tells of.")
+@click.option(
+    "--write", is_flag=True, help="Keep the numbers: for the figure, and as exponents in benchmarks/README.md."
+)
 def main(names: tuple[str, ...], rounds: int, quick: bool, write: bool) -> None:
     """Measure how the lab's cost and memory grow with the size of what is trained."""
     if write and (names or quick):
         raise click.UsageError("--write is for all sweeps in full; leave out names and --quick, or --write")
-    table = Table("sweep", "values", "seconds", "peak, MB", "exponents: seconds", "peak", "record")
+    table = Table("sweep", "values", "seconds", "peak, MB", "exponents: seconds", "peak", "recorded")
     sweeps: dict[str, Any] = {}
     console = Console()
     with console.status("") as status:
@@ -35,20 +39,24 @@ def main(names: tuple[str, ...], rounds: int, quick: bool, write: bool) -> None:
             status.update(f"measuring: {name}")
             asked = points(name, quick)
             found = [measure(point, rounds) for _, point in asked]
-            values = [value for value, _ in asked]
-            parameters = [point.parameters for _, point in asked]
-            x = parameters if SWEEPS[name][1] == "width" else values
-            exponents = {of: round(slope(x, [each[of] for each in found]), 2) for of in FOLLOWS}
-            rounded = {of: [float(f"{each[of]:.3g}") for each in found] for of in FOLLOWS}
-            sweeps[name] = {"values": values, "parameters": parameters, **rounded, "exponents": exponents}
+            values, parameters = [value for value, _ in asked], [point.parameters for _, point in asked]
+            numbers = {of: [float(f"{each[of]:.3g}") for each in found] for of in OF}
+            sweeps[name] = {"values": values, "parameters": parameters, **numbers}
+            fitted = exponents(sweeps[name], name)
+            shown = parameters if varied(name) == "parameters" else values
             table.add_row(
-                name, f"{values[0]} – {values[-1]}",
-                f"{rounded['seconds'][0]:.3g} – {rounded['seconds'][-1]:.3g}",
-                f"{rounded['peak'][0] / 1e6:.3g} – {rounded['peak'][-1] / 1e6:.3g}",
-                *(f"{exponents[of]:.2f}" for of in FOLLOWS),
+                f"{name.split(',')[0]}, {varied(name)}", f"{shown[0]} – {shown[-1]}",
+                f"{numbers['seconds'][0]:.3g} – {numbers['seconds'][-1]:.3g}",
+                f"{numbers['peak'][0] / 1e6:.3g} – {numbers['peak'][-1] / 1e6:.3g}",
+                *(f"{fitted[of]:.2f}" for of in OF),
             )  # fmt: skip
     console.print(table)
+    written = {"machine": describe(), "sweeps": sweeps}
+    if write:
+        README.write_text(with_table(README.read_text(encoding="utf-8"), exponent_table(written)), encoding="utf-8")
     place = PLACE if write else TRIAL
     place.parent.mkdir(exist_ok=True)
-    place.write_text(json.dumps({"machine": describe(), "sweeps": sweeps}, indent=1) + "\n", encoding="utf-8")
+    place.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     click.echo(f"{place.relative_to(ROOT)} is written")
+    if write:
+        click.echo(f"the exponents stand in benchmarks/README.md; draw the figure: python -m figures {FIGURE}")

@@ -7,7 +7,7 @@ import os
 
 from lab.policies import Policy
 from lab.problems import Problem
-from lab.space import SHARE, Place, choose_place, free_memory
+from lab.space import SHARE, Place, choose_place, free_memory, gigabytes
 from lab.training.recording import Record
 from lab.training.tape import shapes
 
@@ -56,7 +56,33 @@ def place_record(
             recorded states would fit into memory.
     """
     allowed = SHARE * free_memory() if memory is None else memory
-    fitting = int(min(states, allowed // (needed / states)))
-    cure = f"record every {-(-steps // (fitting - 1))} steps" if fitting > 1 else "train fewer runs at once"
     what = f"the record ({runs} runs, {states} recorded states)"
+    cure = _cure(needed, states, steps, allowed)
     return choose_place(needed, what=what, cure=cure, memory=memory, scratch=scratch)
+
+
+def check_budget(needed: int, states: int, steps: int, runs: int, memory: float | None = None) -> None:
+    """Refuse what takes more memory than it may, and cannot lie in files, as what stays on a device.
+
+    Args:
+        needed: bytes.
+        states: recorded states.
+        steps: updates.
+        runs: number of runs.
+        memory: bytes that it may take; None means half of what is free, and no limit where the system does not say.
+
+    Raises:
+        ValueError: it says how large the record would be, and which stride of recorded states would fit.
+    """
+    allowed = SHARE * free_memory() if memory is None else memory
+    if needed > allowed:
+        raise ValueError(
+            f"the record takes {gigabytes(needed)} ({runs} runs, {states} recorded states) and {gigabytes(allowed)} "
+            f"are allowed{', half of the free memory' if memory is None else ''}; "
+            f"{_cure(needed, states, steps, allowed)}, or give the bytes as memory"
+        )
+
+
+def _cure(needed: int, states: int, steps: int, allowed: float) -> str:
+    fitting = int(min(states, allowed // (needed / states)))
+    return f"record every {-(-steps // (fitting - 1))} steps" if fitting > 1 else "train fewer runs at once"

@@ -191,7 +191,7 @@ def _in_kernel(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
 
 
 def _in_chunks(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
-    """Write the tape by `MarginChunk`; return where the reference stands, [entry, run], and first broken rows, [run]."""
+    """Write the tape by `MarginChunk`; return where the reference stands, [entry, run], and first broken rows."""
     reference = torch.empty(named.entries, job.problem.runs, dtype=job.dtype)
     broken = torch.full((job.problem.runs,), tape.rows)
 

@@ -7,7 +7,6 @@ import os
 import secrets
 from pathlib import Path
 
-import h5py
 import numpy as np
 import xarray as xr
 
@@ -115,6 +114,8 @@ def load(
         if not signature:
             raise OSError(_damaged(path, "it is empty"))
         raise ValueError(f"cannot load '{path}': it is not a netCDF file; give a file that lab.save wrote")
+    import h5py  # which takes a quarter of a second, and a record that is never saved needs it not
+
     _verify(path)
     place = choose_place(path.stat().st_size, what=f"the record in '{path}'", cure="free some", memory=memory,
                          scratch=scratch)  # fmt: skip

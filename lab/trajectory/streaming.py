@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5netcdf
 import numpy as np
 import xarray as xr
 
 from lab.space import Place, let_go, reserve
+
+if TYPE_CHECKING:
+    import h5netcdf
 
 BLOCK = 2**25  # bytes of a variable that are in memory at once
 OVERHEAD = 1.01  # a file's bytes for each byte of its numbers, at most
@@ -60,6 +63,8 @@ def write(dataset: xr.Dataset, path: Path) -> None:
         OSError: If its disk has not got the space: it is asked for beforehand, for HDF5 does not survive a disk that
             fills up while it writes.
     """
+    import h5netcdf  # which takes a quarter of a second
+
     names = long_variables(dataset)
     rest = dataset.drop_vars(names).drop_encoding()
     floats = [name for name, variable in rest.variables.items() if variable.dtype.kind == "f"]
