@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import lab
-from lab.training.budget import record_bytes
+from lab.training import budget
+from lab.training.budget import check_budget, record_bytes
 from tests import worlds
 
 
@@ -57,3 +58,16 @@ def test_a_warning_can_be_made_to_refuse(tmp_path):
         warnings.simplefilter("error", lab.RecordOnDisk)
         with pytest.raises(lab.RecordOnDisk):
             lab.train(world, worlds.policy("tabular", world), lab.SFT(), lab.SGD(0.1), steps=5, memory=0)
+
+
+def test_what_cannot_lie_in_files_is_refused_with_a_stride_that_fits(monkeypatch):
+    with pytest.raises(
+        ValueError, match=r"1e-06 GB \(3 runs, 101 recorded states\) and 5e-07 GB are allowed; record e"
+    ):
+        check_budget(1000, 101, 100, 3, memory=500.0)
+    check_budget(1000, 101, 100, 3, memory=1000.0)
+    monkeypatch.setattr(budget, "free_memory", lambda: 1000.0)
+    with pytest.raises(
+        ValueError, match="5e-07 GB are allowed, half of the free memory; record every 3 steps, or give"
+    ):
+        check_budget(990, 100, 99, 3)  # every 2 steps are 51 states of 9.9 bytes
