@@ -91,15 +91,15 @@ def test_a_training_on_threads_writes_the_same_files(loop, tmp_path, monkeypatch
 
 def test_runs_that_leave_the_numbers_keep_what_was_recorded(tmp_path):
     world = worlds.problem()
-    given = (world, worlds.policy("mlp-tanh", world), lab.IPO(0.1), lab.SGD(1e6))
+    given = (world, worlds.policy("loglinear", world), lab.IPO(0.1), lab.SGD(1e6))
     errors = []
     for where in ({}, {"memory": 0, "scratch": tmp_path}):
         with pytest.raises(lab.NonFiniteError) as caught:
             if where:
                 with pytest.warns(lab.RecordOnDisk):
-                    lab.train(*given, steps=300, start=worlds.state("mlp-tanh", world), **where)
+                    lab.train(*given, steps=300, start=worlds.state("loglinear", world), **where)
             else:
-                lab.train(*given, steps=300, start=worlds.state("mlp-tanh", world))
+                lab.train(*given, steps=300, start=worlds.state("loglinear", world))
         errors.append(caught.value)
     assert str(errors[0]) == str(errors[1]) and errors[1].trajectory.identical(errors[0].trajectory)
 

@@ -183,7 +183,7 @@ class Chunk:
                 total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
             else:
                 by_logit = self._by_logit(log_prob, weighted)
-                measured = recording and "gram" in tape and told is objective and whole is None
+                measured = recording and grams is not None and told is objective and whole is None
                 gradient, gram = self.policy.pull(state, passed, by_logit, space, measured=measured)
             last, ahead = step == end, step + 1 - way.since
             if recording:
