@@ -12,6 +12,8 @@ import numpy as np
 
 # Multiplications in a product from which NumPy's library shares it among threads; the lab's threads work apart.
 SHARED = 2**18
+# A run that leaves the numbers is told of by the training, as in torch.
+QUIET = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 Shapes = tuple[tuple[int, int], ...]
 
@@ -76,6 +78,7 @@ class Passes:
             start = stop
         return pieces
 
+    @QUIET
     def forward(self, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return both hidden layers [run, prompt, width] and the logits [run, prompt, response]."""
         w1, b1, w2, b2, w3, b3 = self.split(flat)
@@ -87,20 +90,24 @@ class Passes:
         np.matmul(second, w3, out=logits)
         return first, second, np.add(logits, b3, out=logits)
 
+    @QUIET
     def pullback(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
         """Return v J, [run, term, parameter]."""
         return self._gradient(first, second, *self._back(flat, first, second, by_logit), by_logit)
 
+    @QUIET
     def gram(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
         """Return (v J)(v J)^T, [run, term, term]."""
         return self._gram(first, second, *self._back(flat, first, second, by_logit), by_logit)
 
+    @QUIET
     def pull(self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray) -> np.ndarray:
         """Return the sum of v J over the terms, [run, parameter]."""
         carried = (*self._back(flat, first, second, by_logit), by_logit)
         parts = (part.sum(1, keepdims=True) for part in carried)
         return self._gradient(first, second, *parts)[:, 0]
 
+    @QUIET
     def pull_measured(
         self, flat: np.ndarray, first: np.ndarray, second: np.ndarray, by_logit: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
