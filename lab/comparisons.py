@@ -150,10 +150,16 @@ class Online:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed are {least} or more")
         _check_wins(self.wins)
+        _prompt_share(self.prompt_weight, self.wins.shape[1])
 
     def of_runs(self, rows: slice) -> Online:
         """Return the same for some of the runs."""
         return replace(self, wins=self.wins[rows])
+
+    def on(self, device: torch.device) -> Online:
+        """Return the same on a device, so that nothing is sent there when the policy draws."""
+        weight = None if self.prompt_weight is None else self.prompt_weight.to(device)
+        return replace(self, wins=self.wins.to(device), prompt_weight=weight)
 
     def draw(self, log_prob: Tensor, uniform: Tensor | None) -> Tensor:
         """Return the weights of all ordered couples when a policy draws, [run, pair], as in `population` or `sampled`.
@@ -162,10 +168,11 @@ class Online:
             log_prob: log pi, [run, prompt, response], nats.
             uniform: numbers in [0, 1), [run, prompt, 1 + repeats, comparison]; None for infinitely many comparisons.
         """
-        couples, share = _joint(log_prob), _prompt_share(self.prompt_weight, log_prob.shape[1]).to(log_prob)
-        wins = self.wins.to(log_prob)
+        couples, wins = _joint(log_prob), self.wins.to(log_prob)
         table = couples * wins if uniform is None else _count(couples, wins, uniform.to(log_prob))
-        weight = (table * share[:, None, None]).flatten(1)[:, _different(*log_prob.shape[1:]).to(log_prob.device)]
+        share = torch.ones(len(wins[0]), device=wins.device) if self.prompt_weight is None else self.prompt_weight
+        table = table * (share.double() / share.double().sum()).to(log_prob)[:, None, None]
+        weight = table.flatten(1).index_select(1, _different(*log_prob.shape[1:], device=log_prob.device))
         return weight / weight.sum(-1, keepdim=True)
 
 
@@ -217,9 +224,15 @@ def _count(couples: Tensor, wins: Tensor, uniform: Tensor) -> Tensor:
     return counts.view_as(couples)
 
 
-def _different(prompts: int, responses: int) -> Tensor:
-    """Mark the cells of different responses in a flat [prompt, i, j] table."""
-    return ~torch.eye(responses, dtype=torch.bool).expand(prompts, -1, -1).flatten()
+def _different(prompts: int, responses: int, *, device: torch.device | None = None) -> Tensor:
+    """Return the places of different responses in a flat [prompt, i, j] table, in their order.
+
+    They are counted out and not looked for, which would wait for the device: after each cell of the diagonal but the
+    last of a prompt come as many others as there are responses.
+    """
+    place = torch.arange(responses * (responses - 1), device=device)
+    place = place + place // responses + 1
+    return (torch.arange(prompts, device=device)[:, None] * responses**2 + place).flatten()
 
 
 def _prompt_share(weight: Tensor | None, prompts: int) -> Tensor:

@@ -108,7 +108,7 @@ def _cores() -> Iterator[Diagnosis]:
     if threads > allowed:
         yield Diagnosis("warn", "cores", f"{found}: more than there are", f"set OMP_NUM_THREADS={allowed}")
     else:
-        yield Diagnosis("ok", "cores", f"{found}; a training runs on one")
+        yield Diagnosis("ok", "cores", f"{found}; chunks of runs share them, each operation runs on one")
 
 
 def _torch() -> Iterator[Diagnosis]:
@@ -135,6 +135,35 @@ def _gpu() -> Iterator[Diagnosis]:
         )
     else:
         yield Diagnosis("ok", "GPU", "none that torch can use; everything runs on the CPU, which is enough")
+
+
+def _engine() -> Iterator[Diagnosis]:
+    import torch
+
+    from lab.training import graphs
+    from lab.training.planning import without_kernels
+
+    how = "`python -m lab plan LINE` says how a line is trained"
+    if not torch.cuda.is_available():
+        yield Diagnosis("ok", "engine", f"the plain path, on the processor, as there is no GPU for another; {how}")
+        return
+    if graphs.replays(torch.device("cuda", torch.cuda.current_device())):
+        yield Diagnosis("ok", "engine", f"on a GPU, steps of whole parameters are captured as CUDA graphs; {how}")
+    else:
+        yield Diagnosis(
+            "fail",
+            "engine",
+            "a captured step does not replay as it was",
+            "train with --device cpu, and update the GPU's driver or torch",
+        )
+    missing = without_kernels()
+    if missing:
+        yield Diagnosis("ok", "kernels", f"tables take the plain path on a GPU: {missing}")
+    else:
+        version = importlib.metadata.version("triton")
+        yield Diagnosis(
+            "ok", "kernels", f"tables under losses of the margin take a kernel of Triton {version} on a GPU"
+        )
 
 
 def _cache() -> Iterator[Diagnosis]:
@@ -239,6 +268,7 @@ _CHECKS: dict[str, Callable[[], Iterator[Diagnosis]]] = {
     "cores": _cores,
     "torch": _torch,
     "GPU": _gpu,
+    "engine": _engine,
     "cache": _cache,
     "netCDF": _netcdf,
     "notebooks": _notebooks,

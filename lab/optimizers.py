@@ -24,10 +24,13 @@ class Optimizer(ABC):
         """Return the memory before the first step, each [run, parameter]."""
 
     @abstractmethod
-    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
-        """Return the change of the parameters, [run, parameter], and advance `memory` in place; steps count from 1."""
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> Tensor:
+        """Return the change of the parameters, [run, parameter], and advance `memory` in place.
 
-    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+        Steps count from 1; the count is a number, or a float64 tensor without dimensions on the gradient's device.
+        """
+
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> None:
         """Change the parameters in place, as `update` would up to rounding, and advance `memory`."""
         parameters.add_(self.update(gradient, memory, step))
 
@@ -53,11 +56,11 @@ class SGD(Optimizer):
         """Return nothing: gradient descent has no memory."""
         return ()
 
-    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> Tensor:
         """Return -lr g, [run, parameter]."""
         return gradient * -self.learning_rate(gradient)
 
-    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> None:
         """Subtract lr g in one pass."""
         _subtract(parameters, gradient, self.learning_rate(gradient))
 
@@ -86,11 +89,11 @@ class Momentum(Optimizer):
         """Return the running sum of gradients, zeros."""
         return (torch.zeros_like(parameters),)
 
-    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> Tensor:
         """Return -lr m after m <- momentum m + g, [run, parameter]."""
         return self._remember(gradient, memory) * -self.learning_rate(gradient)
 
-    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> None:
         """Subtract lr m in one pass."""
         _subtract(parameters, self._remember(gradient, memory), self.learning_rate(gradient))
 
@@ -129,11 +132,11 @@ class Adam(Optimizer):
         """Return the two running means, zeros, and room for a step."""
         return torch.zeros_like(parameters), torch.zeros_like(parameters), torch.zeros_like(parameters)
 
-    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+    def update(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> Tensor:
         """Return -lr m_hat / (sqrt(v_hat) + eps), [run, parameter]."""
         mean, square, _ = memory
         rate = self.learning_rate(gradient)
-        if self._fuses(gradient):
+        if self._fuses(gradient, memory):
             return self._unit(gradient, memory, step) * rate
         mean.lerp_(gradient, 1 - self.beta1)
         square.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
@@ -143,20 +146,25 @@ class Adam(Optimizer):
         rate = rate * (correction / (self.beta1**step - 1))  # negative: a descent direction
         return torch.div(mean, root, out=root).mul_(rate)
 
-    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> None:
+    def advance(self, parameters: Tensor, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> None:
         """Change the parameters in the pass that advances the means, where there is one learning rate for all runs."""
         rate = self.learning_rate(gradient)
-        if not self._fuses(gradient):
+        if not self._fuses(gradient, memory):
             super().advance(parameters, gradient, memory, step)
         elif isinstance(rate, Tensor) and rate.ndim:
             parameters.addcmul_(self._unit(gradient, memory, step), rate)
         else:
             self._fused(torch._fused_adam_, parameters, gradient, memory, step, float(rate))
 
-    def _fuses(self, gradient: Tensor) -> bool:
-        return gradient.numel() >= FUSED and not (isinstance(self.eps, Tensor) and self.eps.ndim)
+    def _fuses(self, gradient: Tensor, memory: tuple[Tensor, ...]) -> bool:
+        """Return whether torch's one-pass step can be taken, and pays: on a GPU, where every call costs, always."""
+        if isinstance(self.eps, Tensor) and self.eps.ndim:
+            return False
+        if gradient.device.type == "cpu":
+            return gradient.numel() >= FUSED
+        return gradient.stride() == memory[0].stride()  # which the GPU's kernel insists on
 
-    def _unit(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int) -> Tensor:
+    def _unit(self, gradient: Tensor, memory: tuple[Tensor, ...], step: int | Tensor) -> Tensor:
         """Take torch's one-pass step of a learning rate of 1 in the room for it, and return that."""
         # At that rate a weight decay of 1 first takes away all that stood there.
         self._fused(torch._fused_adamw_, memory[2], gradient, memory, step, 1.0, decay=1.0)
@@ -168,14 +176,19 @@ class Adam(Optimizer):
         moved: Tensor,
         gradient: Tensor,
         memory: tuple[Tensor, ...],
-        step: int,
+        step: int | Tensor,
         rate: float,
         decay: float = 0.0,
     ) -> None:
         """Take torch's one-pass step of one learning rate."""
+        # Filled where it is needed, and not sent there, which would wait for the device.
+        if isinstance(step, Tensor):
+            count = step.to(torch.float32)
+        else:
+            count = torch.full((), float(step), dtype=torch.float32, device=gradient.device)
         # What `torch.optim` calls in the end; of few runs its way there takes longer than the step.
         one_pass(
-            [moved], [gradient], [memory[0]], [memory[1]], [], [torch.tensor(float(step), device=gradient.device)],
+            [moved], [gradient], [memory[0]], [memory[1]], [], [count],
             lr=rate, beta1=self.beta1, beta2=self.beta2, weight_decay=decay, eps=float(self.eps),
             amsgrad=False, maximize=False,
         )  # fmt: skip

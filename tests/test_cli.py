@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 from click.testing import CliRunner, Result
 
@@ -24,6 +25,7 @@ from lab.doctor import Diagnosis, examine
 from lab.experiments.experiment import Experiment
 from lab.experiments.picture import picture
 from lab.experiments.vocabulary import WORDS
+from lab.training import graphs, planning
 
 ROOT = Path(__file__).resolve().parents[1]
 LINE = "tabular s1 dpo beta=0.1 sgd lr=1 steps=3 seeds=3"
@@ -336,11 +338,29 @@ def test_the_doctor_finds_this_installation_well(place: Path) -> None:
     found = {}
     for diagnosis in examine():
         found[diagnosis.name] = diagnosis
-    assert {"python", "packages", "cores", "torch", "GPU", "cache", "netCDF", "self-test"} <= set(found)
+    assert {"python", "packages", "cores", "torch", "GPU", "engine", "cache", "netCDF", "self-test"} <= set(found)
     assert not [diagnosis for diagnosis in found.values() if diagnosis.status == "fail"]
     assert "agree with theory" in found["self-test"].finding
     result = call("doctor")
     assert result.exit_code == 0 and "self-test" in result.output
+
+
+def test_the_doctor_says_how_the_engine_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (found,) = doctor._engine()
+    assert found.status == "ok" and "the plain path, on the processor, as there is no GPU" in found.finding
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(planning, "find_spec", lambda name: None)
+    for right, status, said in ((True, "ok", "captured as CUDA graphs"), (False, "fail", "does not replay as it was")):
+        monkeypatch.setattr(graphs, "replays", lambda device, right=right: right)
+        found, kernels = doctor._engine()
+        assert (found.status, said in found.finding) == (status, True)
+        assert "take the plain path on a GPU: Triton, which builds the kernel, is not installed" in kernels.finding
+    monkeypatch.setattr(planning, "find_spec", lambda name: name)
+    monkeypatch.setenv("CC", "a-compiler")
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: f"9.9 of {name}")
+    assert "take a kernel of Triton 9.9 of triton" in list(doctor._engine())[1].finding
 
 
 def test_the_doctor_names_a_missing_and_an_old_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,26 @@ def test_every_step_is_that_of_torch_optim(name, scale, one_pass_from, monkeypat
             torch.testing.assert_close(ours[step][run], parameters.detach(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("one_pass_from", [optimizers.FUSED, 0], ids=["several passes", "one pass"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_step_counted_by_a_tensor_is_the_step_counted_by_a_number(name, one_pass_from, monkeypatch):
+    """To 1e-15 relative, for steps up to 100,000: a graph of a GPU can hold no number that changes."""
+    monkeypatch.setattr(optimizers, "FUSED", one_pass_from)
+    optimizer, start, gradient = OPTIMIZERS[name], draw(RUNS, PARAMETERS), draw(RUNS, PARAMETERS, seed=2)
+    for step in (*range(1, 60), 999, 10_000, 100_000):
+        given = [tuple(part + 0.1 for part in optimizer.memory(start)) for _ in range(4)]
+        counted = torch.tensor(float(step), dtype=torch.float64)
+        found, expected = optimizer.update(gradient, given[0], counted), optimizer.update(gradient, given[1], step)
+        torch.testing.assert_close(found, expected, rtol=1e-15, atol=0)
+        moved, plainly = start.clone(), start.clone()
+        optimizer.advance(moved, gradient, given[2], counted)
+        optimizer.advance(plainly, gradient, given[3], step)
+        torch.testing.assert_close(moved, plainly, rtol=1e-15, atol=0)
+        assert counted == step
+        for one, other in ((0, 1), (2, 3)):
+            assert all(torch.equal(*parts) for parts in zip(given[one], given[other], strict=True))
+
+
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if "per run" in name])
 def test_a_value_for_each_run_is_that_run_with_one_value(name):
     together, gradients, start = OPTIMIZERS[name], draw(5, RUNS, PARAMETERS), draw(RUNS, PARAMETERS)

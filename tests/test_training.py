@@ -281,18 +281,6 @@ def test_recorded_parameters_decompose_to_the_recorded_norms_whatever_the_batch(
         np.testing.assert_allclose(record.response_weight[:, row], found.response_weight, rtol=1e-10)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-@pytest.mark.parametrize("policy", POLICIES)
-def test_a_gpu_gives_the_processors_numbers(policy):
-    """To 1e-9, since sums are ordered otherwise."""
-    here, there = (
-        trained(policy, OBJECTIVES["sum per run"], OPTIMIZERS["momentum"], batch=2, device=device)
-        for device in ("cpu", "cuda")
-    )
-    assert there.attrs["device"] == "cuda"
-    same(there.assign_attrs(here.attrs), here, rtol=1e-9, atol=1e-9)
-
-
 @pytest.mark.parametrize("policy", POLICIES)
 def test_float32_is_recorded_as_float32_and_stays_close(policy):
     wide, narrow = (

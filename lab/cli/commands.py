@@ -28,6 +28,7 @@ HELP = """Exact dynamics of preference optimisation, in a policy small enough to
 \b
 python -m lab run "mlp s1 dpo beta=0.1 adam lr=1e-3 steps=500 seeds=24"
 python -m lab lines      what such a line may say
+python -m lab plan       how such a line would be trained
 python -m lab size       how large the record of a line will be
 python -m lab theory     what each objective pushes, and where that ends
 python -m lab parity     the objectives against another library's stored numbers
@@ -79,6 +80,26 @@ def run(line: tuple[str, ...], out: str | None, device: str) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+@main.command()
+@click.argument("line", nargs=-1, required=True)
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
+def plan(line: tuple[str, ...], device: str) -> None:
+    """Say how an experiment LINE would be trained; nothing is.
+
+    Which loop and why, how the runs are cut and how many threads take them, how a GPU takes the steps, and how large
+    the record will be: for each cell of a sweep that is trained by itself. In Python: str(plan) of
+    lab.experiments.plans.training_plans(line).
+    """
+    from lab.experiments.plans import training_plans
+
+    try:
+        found = training_plans(" ".join(line), device=device)
+    except ValueError as error:
+        raise Mistake(str(error)) from None
+    for each in found:
+        click.echo(each)
 
 
 @main.command()

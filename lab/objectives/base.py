@@ -185,7 +185,11 @@ def per_run(value: float | Tensor, like: Tensor) -> float | Tensor:
 
 def as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
     """Return a hyper-parameter as a tensor that broadcasts over [run, ...], in full precision from the start."""
-    return torch.as_tensor(per_run(value, like), dtype=like.dtype, device=like.device)
+    value = per_run(value, like)
+    if isinstance(value, Tensor) and value.device == like.device:
+        return value.to(like)
+    # Filled where it is needed, and not sent there, which would wait for the device.
+    return torch.full((), float(value), dtype=like.dtype, device=like.device)
 
 
 def logsigmoid(x: Tensor) -> Tensor:

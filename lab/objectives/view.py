@@ -33,6 +33,7 @@ class PairView:
         reference: log pi_ref, [run, prompt * response].
         starts: the pairs' entries of it, each [run, pair].
         lengths: tokens of the chosen and of the rejected responses, each a number or [pair].
+        prompt_weight: weight of the pairs of each prompt, [prompt] or [run, prompt].
     """
 
     problem: Problem
@@ -41,6 +42,7 @@ class PairView:
     reference: Tensor
     starts: tuple[Tensor, Tensor]
     lengths: tuple[float | Tensor, float | Tensor]
+    prompt_weight: Tensor
 
     @classmethod
     def of(cls, problem: Problem, needs: frozenset[str], reference: Tensor) -> PairView:
@@ -49,7 +51,10 @@ class PairView:
         lengths: tuple[float | Tensor, float | Tensor] = (1.0, 1.0)
         if problem.lengths is not None:
             lengths = pick_pairs(problem.lengths.flatten().to(reference), flat)
-        return cls(problem, needs, flat, reference, pick_pairs(reference, flat), lengths)
+        pairs = problem.preferences
+        shares = torch.zeros((*pairs.weight.shape[:-1], problem.prompts), dtype=torch.float64)
+        shares = shares.index_add_(-1, pairs.prompt, pairs.weight).to(reference)
+        return cls(problem, needs, flat, reference, pick_pairs(reference, flat), lengths, shares)
 
     def __call__(self, table: Tensor) -> PairLogProbs:
         """Return the pairs of log pi, [run, prompt * response] or [run, step, prompt * response]."""
@@ -72,9 +77,7 @@ class PairView:
     def _kl(self, table: Tensor, reference: Tensor) -> Tensor:
         """Return KL(pi || pi_ref), the mean over the pairs' prompts, [run, ..., 1]."""
         terms = self._by_prompt(table.exp() * (table - reference)).sum(-1)
-        pairs = self.problem.preferences
-        shape = (*pairs.weight.shape[:-1], self.problem.prompts)
-        share = torch.zeros(shape, dtype=torch.float64).index_add_(-1, pairs.prompt, pairs.weight).to(terms)
+        share = self.prompt_weight
         if share.ndim == 2 and terms.ndim == 3:
             share = share[:, None]
         return (terms * share).sum(-1, keepdim=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lab.preferences import Preferences
 from lab.randomness import BATCHES, per_seed
+from lab.training.sending import sent
 
 EPOCHS_AHEAD = 64  # drawn at once, to bound memory
 
@@ -35,7 +36,7 @@ def pair_weights(preferences: Preferences, batch: int, seeds: tuple[int, ...], l
     for block in _blocks():
         # Each block is drawn from the start of the stream, so that it depends on the seed and its number alone.
         order = per_seed(seeds, BATCHES, lambda g, block=block: _order(g, block, len(preferences)))
-        batch_of = (order.argsort(-1) // batch).to(like.device)  # [run, epoch, pair]
+        batch_of = sent(order.argsort(-1) // batch, like.device)  # [run, epoch, pair]
         for epoch in range(EPOCHS_AHEAD):
             for k in range(batches):
                 chosen = weight * (batch_of[:, epoch] == k)

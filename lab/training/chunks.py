@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ from lab.policies import Policy
 from lab.problems import Problem
 from lab.space import Place
 from lab.threads import one_thread, spread
+from lab.training.graphs import capture
 from lab.training.kernels import launch
 from lab.training.loop import Chunk, reference_log_prob
 from lab.training.margins import MarginChunk, Named, Told
-from lab.training.planning import plan_steps
+from lab.training.planning import Plan, plan_steps
 from lab.training.recording import Record, first_broken
 from lab.training.rollouts import RolloutChunk
+from lab.training.room import SHARE, bytes_of_blocks, bytes_of_run, free_bytes
 from lab.training.scores import ScoreChunk
 from lab.training.stages import Stage
 from lab.training.tape import Tape, shapes
@@ -28,7 +31,7 @@ from lab.trajectory import SCHEMA, TableLogProb
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
 LANES = 2**12  # numbers that move together, where little else is done to them
-LOOPS = {"states": Chunk, "rollouts": RolloutChunk, "scores": ScoreChunk}
+LOOPS = {"rollouts": RolloutChunk, "scores": ScoreChunk}
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class Job:
         count = -(-runs // size)
         return [slice(runs * index // count, runs * (index + 1) // count) for index in range(count)]
 
+    def together(self, loop: str) -> int:
+        """Return at most how many runs a loop advances together."""
+        steps = self.steps + sum(stage.steps for stage in self.then)
+        return runs_together(loop, self.problem, self.policy, self.record, steps, self.dtype.itemsize, self.device)
+
     def of_runs(self, rows: slice) -> Job:
         """Return the part of some runs, on the device."""
         problem = self.problem
@@ -91,6 +99,8 @@ class Job:
                 )
             mine = spec[rows].to(self.device, self.dtype)
             return mine.item() if mine.numel() == 1 == mine.ndim else mine  # a run alone has numbers, which cost less
+        if isinstance(spec, Tensor):
+            return spec.cpu()  # a number: read there, it holds up no device
         if isinstance(spec, tuple):
             return tuple(self._place(part, rows) for part in spec)
         if is_dataclass(spec) and not isinstance(spec, type):
@@ -99,15 +109,15 @@ class Job:
         return spec
 
 
-def train_chunks(job: Job, loop: str, place: Place) -> tuple[dict[str, Any], Tensor]:
-    """Train all runs by a loop of `lab.training.planning`, and leave what they record in a place.
+def train_chunks(job: Job, chosen: Plan, place: Place) -> tuple[dict[str, Any], Tensor]:
+    """Train all runs as planned, and leave what they record in a place.
 
     Returns:
         What the record holds of them, [run, step, ...] or [run, ...] each, and for every run the first recorded row
         that is not finite (the number of rows if none), [run].
     """
-    tape = job.tape(loop, place)
-    return _margins(job, tape) if loop == "margins" else _states(job, LOOPS[loop], tape)
+    tape = job.tape(chosen.loop, place)
+    return _margins(job, tape) if chosen.loop == "margins" else _states(job, chosen, tape)
 
 
 def _each(job: Job, size: int, tape: Tape, train: Callable[[slice, Job, dict[str, Tensor]], Done]) -> list[Done]:
@@ -139,20 +149,46 @@ def _spread(job: Job, work: Callable[[Part, Callable[[], None]], Done], parts: S
         return [work(part, lambda: None) for part in parts]
 
 
-def _states(job: Job, loop: Any, tape: Tape) -> tuple[dict[str, Any], Tensor]:
+def runs_together(
+    loop: str, problem: Problem, policy: Policy, record: Record, steps: int, size: int, device: torch.device
+) -> int:
+    """Return at most how many runs are advanced together: as many as the cache holds, or a GPU's memory.
+
+    Args:
+        loop: of `lab.training.planning`.
+        problem: gives pairs and sizes.
+        policy: gives the number of parameters.
+        record: what is kept, and how often.
+        steps: updates of all stages.
+        size: bytes of a number.
+        device: where the runs are advanced.
+    """
+    if device.type != "cpu":
+        needed = bytes_of_run(problem, policy, record, steps, loop=loop, size=size)
+        return max(1, int(SHARE * free_bytes(device) - bytes_of_blocks(size)) // needed)
+    if loop == "margins":
+        return max(1, LANES // Named.of(problem, torch.empty(0)).entries)
+    return max(1, CHUNK // policy.parameter_count)
+
+
+def _states(job: Job, chosen: Plan, tape: Tape) -> tuple[dict[str, Any], Tensor]:
     """Train by a loop of whole states."""
     runs, sizes = job.problem.runs, (job.problem.prompts, job.problem.responses)
     reference = job.start.new_empty(runs, sizes[0] * sizes[1], dtype=job.dtype)
     broken = torch.empty(runs, dtype=torch.int64)
+    captured = job.device.type == "cuda" and not chosen.one_by_one
 
     def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> None:
-        later = [part.then] if part.then else []
-        chunk = loop(part.problem, part.policy, part.objective, part.optimizer, part.start, mine, *later)
+        own = (part.problem, part.policy, part.objective, part.optimizer, part.start, mine)
+        if chosen.loop == "states":
+            chunk = Chunk(*own, part.then, partial(capture, device=part.device) if captured else None)
+        else:
+            chunk = LOOPS[chosen.loop](*own)
         with torch.inference_mode():
             reference[lanes], broken[lanes] = chunk.train(part.steps, part.record, part.batch, part.progress)
             tape.keep(lanes, mine)
 
-    _each(job, max(1, CHUNK // job.policy.parameter_count), tape, train)
+    _each(job, job.together(chosen.loop), tape, train)
     arrays = {**tape.by_run(), "reference_log_prob": reference.numpy()}
     for name, each in arrays.items():
         if SCHEMA[name].dims[-2:] == ("prompt", "response"):
@@ -195,11 +231,14 @@ def _in_chunks(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
     reference = torch.empty(named.entries, job.problem.runs, dtype=job.dtype)
     broken = torch.full((job.problem.runs,), tape.rows)
 
-    def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> tuple[slice, list[Told]]:
+    def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> list[tuple[slice, list[Told]]]:
         chunk = MarginChunk(part.problem, named, part.objective, part.optimizer, part.start, mine, part.then)
         with torch.inference_mode():
             reference[:, lanes], told = chunk.train(part.steps, part.record, part.batch, part.progress)
-        return lanes, told
+        if job.device.type == "cpu":
+            return [(lanes, told)]
+        tell([(lanes, told)])  # the next chunk needs its memory there
+        return []
 
     @torch.inference_mode()
     def write(block: Told, check: Callable[[], None]) -> bool:
@@ -207,12 +246,14 @@ def _in_chunks(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
         tape.let_go()
         return block.write()
 
-    told = _each(job, max(1, LANES // named.entries), tape, train)
-    # The chunks are few: their rows are told of block by block, so that no core is idle.
-    finite = _spread(job, write, [block for _, stages in told for each in stages for block in each.blocks()])
-    for lanes, stages in told:
-        tape.keep(lanes, stages[-1].chunk.tape)
-        if not all(finite):
-            broken[lanes] = stages[-1].first_broken(tape.rows).cpu()
+    def tell(trained: list[tuple[slice, list[Told]]]) -> None:
+        # The chunks are few: their rows are told of block by block, so that no core is idle.
+        finite = _spread(job, write, [block for _, stages in trained for each in stages for block in each.blocks()])
+        for lanes, stages in trained:
+            tape.keep(lanes, stages[-1].chunk.tape)
+            if not all(finite):
+                broken[lanes] = stages[-1].first_broken(tape.rows).cpu()
+
+    tell([each for done in _each(job, job.together("margins"), tape, train) for each in done])
     tape.let_go()
     return reference, broken

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
 
-from lab.gradients import (
-    log_prob_change,
-    logit_gradient,
-    scaled_gram,
-    weight_table,
-)
 from lab.objectives import Objective
-from lab.objectives.view import PairView
 from lab.optimizers import Optimizer
-from lab.policies import Policy, Workspace
+from lab.policies import Policy
 from lab.problems import Problem
 from lab.training.batches import pair_weights
+from lab.training.graphs import PAYS, Block, Blocks, Capture
 from lab.training.online import OnlineWeights
 from lab.training.recording import CHECK_EVERY, Record, first_broken
 from lab.training.stages import Stage
 from lab.training.tape import Grams, blocks
+from lab.training.update import WRITTEN, Update
 
 
 def reference_log_prob(policy: Policy, start: Tensor, problem: Problem) -> Tensor:
@@ -49,11 +43,11 @@ class _Way:
     Args:
         state: parameters, [run, parameter].
         reference: log pi_ref of the stage, [run, prompt * response].
-        tape: what is written, [row, run, ...] each.
         rows: the recorded steps.
         weights: the pairs' weights of one step after the other.
         online: or those of what the policy draws.
         batched: whether a step sees only some of the pairs.
+        every: the stride of recorded steps.
         progress: called with the finished share.
     """
 
@@ -61,15 +55,16 @@ class _Way:
         self,
         state: Tensor,
         reference: Tensor,
-        tape: dict[str, Tensor],
         rows: list[int],
         weights: Iterator[Tensor],
         online: OnlineWeights | None,
         batched: bool,
+        every: int,
         progress: Callable[[float], None] | None,
     ) -> None:
-        self.state, self.reference, self.tape, self.rows = state, reference, tape, rows
-        self.weights, self.online, self.batched, self.progress = weights, online, batched, progress
+        self.state, self.reference, self.rows = state, reference, rows
+        self.weights, self.online, self.batched = weights, online, batched
+        self.every, self.progress = every, progress
         self.step = self.row = 0  # where the next stage begins
         self.optimizer: Optimizer | None = None  # of the stage before
         self.memory: tuple[Tensor, ...] = ()
@@ -90,6 +85,7 @@ class Chunk:
         start: parameters of the reference, [run, parameter], on the device and in the dtype of the computation.
         tape: where to write, [row, run, ...] each, as `lab.training.tape.shapes` says.
         then: the stages that follow.
+        capture: captures blocks of steps where the state lies, if that can be done.
     """
 
     problem: Problem
@@ -99,6 +95,7 @@ class Chunk:
     start: Tensor
     tape: dict[str, Tensor]
     then: tuple[Stage, ...] = ()
+    capture: Capture | None = None
 
     @cached_property
     def flat(self) -> Tensor:
@@ -125,11 +122,11 @@ class Chunk:
         way = _Way(
             state,
             start,
-            self.tape,
             rows,
             pair_weights(self.problem.preferences, batch, self.problem.seeds, state),
-            None if self.problem.online is None else OnlineWeights(self.problem, self.problem.online),
+            None if self.problem.online is None else OnlineWeights(self.problem, self.problem.online, state.device),
             batch not in (0, len(self.problem.preferences)),
+            record.every,
             progress,
         )
         for stage in stages:
@@ -147,95 +144,75 @@ class Chunk:
 
     def _advance(self, stage: Stage, way: _Way) -> None:
         """Take the runs through one stage, and write what it tells of its recorded rows."""
-        objective, optimizer, tape, state, rows = stage.objective, stage.optimizer, way.tape, way.state, way.rows
-        if way.optimizer is None or type(optimizer) is not type(way.optimizer):
-            way.memory, way.since = optimizer.memory(state), way.step
-        way.optimizer = optimizer
-        pairs = PairView.of(self.problem, objective.needs, way.reference)
-        # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
-        as_table = self.policy.parameters_are_logits and "predicted_change" not in tape
-        told = objective.whole  # the record speaks of both terms, and of all pairs
-        # The record tells of all pairs, also where a step sees only some.
-        whole = self.problem.preferences.of_terms(state) if way.batched or way.online is not None else None
+        rows, written = way.rows, {name: self.tape[name] for name in WRITTEN if name in self.tape}
+        if way.optimizer is None or type(stage.optimizer) is not type(way.optimizer):
+            way.memory, way.since = stage.optimizer.memory(way.state), way.step
+        way.optimizer = stage.optimizer
+        update = Update(
+            self.problem,
+            self.policy,
+            stage.objective,
+            stage.optimizer,
+            state=way.state,
+            memory=way.memory,
+            reference=way.reference,
+            flat=self.flat,
+            partial=way.batched or way.online is not None,
+            # In a table the logits are the parameters: no term needs to be carried back, unless predictions ask for it.
+            as_logits=self.policy.parameters_are_logits and "predicted_change" not in written,
+        )
         first, end = way.row, way.step + stage.steps
         final = end == rows[-1]
-        space = Workspace()
-        grams = Grams(tape, first) if "parameter_cosine" in tape else None
-        row, recorded, gradient = first, tape["log_prob"].unbind(0), torch.zeros_like(state)
-        for step in range(way.step, end + final):
-            logits, passed = self.policy.forward(state, space)
-            log_prob = logits.log_softmax(-1)
-            table = log_prob.view(way.reference.shape)
-            recording = step == rows[row]
-            if recording:
-                recorded[row].copy_(table)
-                if row % CHECK_EVERY == 0 and not bool(torch.isfinite(table).all()):
+        grams = Grams(self.tape, first) if "parameter_cosine" in self.tape else None
+        captured = self._captured(update, stage, way, written, grams)
+        looks = way.state.device.type == "cpu"  # elsewhere a look waits for the device
+        step, row = way.step, first
+        while step < end + final:
+            if captured is not None and captured.block.fits(step, end):
+                captured(step + 1 - way.since, row)
+                step, row = step + captured.block.steps, row + captured.block.rows
+                if way.progress:
+                    way.progress(step / rows[-1])
+                continue
+            kept = None
+            if step == rows[row]:
+                kept = {name: value[row] for name, value in written.items()}
+                if grams is not None:
+                    kept["gram"], kept["scale"] = grams.room(row)
+            weight = next(way.weights) if way.online is None else partial(way.online.at, step)
+            update(weight, step + 1 - way.since, kept, moves=step < end)
+            if kept is not None:
+                if looks and row % CHECK_EVERY == 0 and not bool(torch.isfinite(kept["log_prob"]).all()):
                     way.broken = True
                     break
-            seen = pairs(table)
-            push = torch.cat(objective.response_weights(seen), 1)
-            weight = next(way.weights) if way.online is None else way.online.at(step, log_prob)
-            weighted = push * weight
-            gram = None
-            if as_table:
-                gradient.zero_().index_add_(1, self.flat, weighted)
-                total = gradient.view_as(log_prob)
-                total.addcmul_(log_prob.exp(), total.sum(-1, keepdim=True), value=-1)
-            else:
-                by_logit = self._by_logit(log_prob, weighted)
-                measured = recording and grams is not None and told is objective and whole is None
-                gradient, gram = self.policy.pull(state, passed, by_logit, space, measured=measured)
-            last, ahead = step == end, step + 1 - way.since
-            if recording:
-                if "parameters" in tape:
-                    tape["parameters"][row] = state
-                if told is not objective and not as_table:
-                    push = torch.cat(told.response_weights(seen), 1)
-                    by_logit = self._by_logit(log_prob, push * weight)
-                if grams is not None:
-                    if gram is None:
-                        every = by_logit if whole is None else self._by_logit(log_prob, push * whole)
-                        gram = scaled_gram(self.policy, state, passed, every, space)
-                    grams.write(row, *gram)
-                if "predicted_change" in tape:
-                    by_term = self.policy.pullback(state, passed, by_logit, space)
-                    remembered = tuple(part.clone() for part in way.memory)
-                    update = torch.zeros_like(state) if last else optimizer.update(gradient, remembered, ahead)
-                    changes = self._changes(optimizer, state, passed, log_prob, by_term, update)
-                    tape["predicted_change"][row], tape["linear_change"][row] = changes[:, :2], changes[:, 2]
-            if not last:
-                optimizer.advance(state, gradient, way.memory, ahead)
-            if recording and "realised_change" in tape:
-                after = self.policy.forward(state)[0].log_softmax(-1).view_as(table)
-                tape["realised_change"][row] = after - table
-            row += recording and not last
+                row += step < end
             if way.progress and step % 25 == 0:
                 way.progress(step / rows[-1])
+            step += 1
         way.step, way.row = end, row
         stop = row + (final or way.broken)
         if grams is not None:
             grams.tell(row if way.broken else stop)
-        for some in blocks(range(first, stop), way.reference.numel()):
-            if way.progress and some.start > first:
-                way.progress(step / rows[-1])
-            seen = pairs(tape["log_prob"][some].transpose(0, 1))
-            tape["loss"][some] = told.loss(seen).transpose(0, 1)
-            tape["response_weight"][some] = torch.stack(told.response_weights(seen), 2).transpose(0, 1)
+        self._tell(update, range(first, stop), way)
+
+    def _captured(
+        self, update: Update, stage: Stage, way: _Way, written: dict[str, Tensor], grams: Grams | None
+    ) -> Blocks | None:
+        """Return what takes whole blocks of steps at once, if there is a way to capture them and it pays."""
+        block = Block.of(way.every)
+        if self.capture is None or way.online is not None or way.batched or stage.steps < PAYS * block.steps:
+            return None
+        return Blocks(update, next(way.weights), written, grams, block, self.capture)
+
+    def _tell(self, update: Update, rows: range, way: _Way) -> None:
+        """Write losses and response weights of some rows, and find the first that is not finite."""
+        tape = self.tape
+        for some in blocks(rows, way.reference.numel(), way.state.device):
+            if way.progress and some.start > rows.start:
+                way.progress(way.step / way.rows[-1])
+            seen = update.pairs(tape["log_prob"][some].transpose(0, 1))
+            tape["loss"][some] = update.told.loss(seen).transpose(0, 1)
+            tape["response_weight"][some] = torch.stack(update.told.response_weights(seen), 2).transpose(0, 1)
             for name in ("log_prob", "loss"):
-                bad = first_broken(tape[name][some].transpose(0, 1), len(rows), some.start)
+                bad = first_broken(tape[name][some].transpose(0, 1), len(way.rows), some.start)
                 way.first_bad = torch.minimum(way.first_bad, bad)
-
-    def _by_logit(self, log_prob: Tensor, weighted: Tensor) -> Tensor:
-        """Return the gradients of the chosen and the rejected term in logit space, [run, term, prompt, response]."""
-        table = weight_table(weighted, self.flat, log_prob[0].numel()).unflatten(-1, log_prob.shape[1:])
-        return logit_gradient(log_prob[:, None], table)
-
-    def _changes(
-        self, optimizer: Optimizer, state: Tensor, passed: Any, log_prob: Tensor, by_term: Tensor, update: Tensor
-    ) -> Tensor:
-        """Return first-order changes of log pi: by a plain step along either term, and by the actual update."""
-        rate = optimizer.learning_rate(state)
-        rate = rate[..., None] if isinstance(rate, Tensor) and rate.ndim else rate
-        directions = torch.cat((-rate * by_term, update[:, None]), 1)
-        along = self.policy.pushforward(state, passed, directions)
-        return log_prob_change(log_prob[:, None], along).flatten(2)

@@ -18,6 +18,7 @@ from lab.training.recording import CHECK_EVERY, Record, first_broken
 from lab.training.stages import Stage
 
 BLOCK = 2**16  # margins that are told of at once, to stay in cache
+BLOCK_OF_A_GPU = 2**25  # there each block is a few launches, and its answer is waited for
 
 
 @dataclass(frozen=True)
@@ -125,21 +126,23 @@ class MarginChunk:
         weights = self._weights(batch)
         optimizer, memory, since = self.optimizer, self.optimizer.memory(moves.mT), 0
         end = row = 0
-        broken, told = False, []
+        broken, shifted, told = False, False, []
+        looks = self.start.device.type == "cpu"  # elsewhere a look waits for the device
         for stage in stages:
             if type(stage.optimizer) is not type(optimizer):
                 memory, since = stage.optimizer.memory(moves.mT), end
             optimizer = stage.optimizer
             if stage.reference != "before":
-                reference = moves.clone() if stage.reference == "stage" else torch.zeros_like(moves)
-            origin = self.named.margins(reference) if bool(reference.any()) else None
+                shifted = stage.reference == "stage"
+                reference = moves.clone() if shifted else torch.zeros_like(moves)
+            origin = self.named.margins(reference) if shifted else None
             looked = (margin if origin is None else seen).mT
             first, begin, end = row, end, end + stage.steps
             for step in range(begin, end + (end == rows[-1])):
                 if step == rows[row]:
                     taped[row].copy_(moves)
                     row += 1
-                    broken = row % CHECK_EVERY == 1 and not bool(torch.isfinite(moves).all())
+                    broken = looks and row % CHECK_EVERY == 1 and not bool(torch.isfinite(moves).all())
                     if broken or step == rows[-1]:
                         break
                 if origin is not None:
@@ -185,7 +188,8 @@ class Told:
     def blocks(self) -> list[Told]:
         """Cut the rows into blocks that stay in cache."""
         chunk, rows = self.chunk, self.rows
-        size = max(1, BLOCK // (len(chunk.named.chosen) * len(chunk.start)))
+        block = BLOCK if chunk.start.device.type == "cpu" else BLOCK_OF_A_GPU
+        size = max(1, block // (len(chunk.named.chosen) * len(chunk.start)))
         starts = range(rows.start, rows.stop, size)
         return [replace(self, rows=slice(first, min(first + size, rows.stop))) for first in starts]
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from lab.comparisons import Online
 from lab.problems import Problem
 from lab.randomness import ROLLOUTS, uniforms
+from lab.training.sending import sent
 
 
 class OnlineWeights:
@@ -16,10 +17,11 @@ class OnlineWeights:
     Args:
         problem: gives the data's law, seeds and sizes.
         online: the law.
+        device: where the policy lies.
     """
 
-    def __init__(self, problem: Problem, online: Online) -> None:
-        self.online = online
+    def __init__(self, problem: Problem, online: Online, device: torch.device) -> None:
+        self.online = online.on(device)
         shape = (online.comparisons, problem.prompts, 1 + online.repeats)
         self.uniforms = uniforms(problem.seeds, ROLLOUTS, *shape) if online.comparisons else None
         self.weights: Tensor | None = None
@@ -32,7 +34,7 @@ class OnlineWeights:
             log_prob: log pi as it stands, [run, prompt, response].
         """
         if self.weights is None or step % self.online.refresh == 0:
-            uniform = None if self.uniforms is None else next(self.uniforms).movedim(1, -1)
+            uniform = None if self.uniforms is None else sent(next(self.uniforms), log_prob.device).movedim(1, -1)
             drawn = self.online.draw(log_prob, uniform)
             self.weights = torch.cat((drawn, drawn), -1)
         return self.weights

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.util import find_spec
 
 import torch
@@ -30,6 +30,7 @@ IN_KERNEL: dict[type[Objective], tuple[str, ...]] = {
     EXO: ("smoothing",),
     DiscoPOP: ("tau",),
 }
+OWN = __name__.partition(".")[0]  # the package whose classes are known never to wait for a device within a step
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,13 @@ class Plan:
         loop: "margins" (`lab.training.margins`: only what moves), "states" (`lab.training.loop`: whole parameters),
             "rollouts" (`lab.training.rollouts`) or "scores" (`lab.training.scores`).
         why: one sentence.
+        one_by_one: why a GPU is given the steps one by one; empty if it takes blocks of them as a CUDA graph
+            (`lab.training.graphs`). On the processor it says nothing.
     """
 
     loop: str
     why: str
+    one_by_one: str = ""
 
 
 def plan(
@@ -54,6 +58,7 @@ def plan(
     *,
     then: Sequence[Stage] = (),
     record: Record,
+    batch: int = 0,
 ) -> Plan:
     """Choose the loop of a training; every choice gives the same numbers up to rounding.
 
@@ -64,11 +69,12 @@ def plan(
         optimizer: the optimiser.
         then: the stages that follow.
         record: what is kept.
+        batch: pairs in each step; 0 for all.
     """
     if isinstance(objective, PolicyGradient):
-        return Plan("rollouts", "the policy learns from what it draws")
+        return Plan("rollouts", "the policy learns from what it draws", "what is drawn differs from step to step")
     if isinstance(objective, BradleyTerry):
-        return Plan("scores", "a reward model has scores and no softmax")
+        return Plan("scores", "a reward model has scores and no softmax", "only steps of policies are captured")
     objectives = (objective, *(stage.objective for stage in then))
     if not policy.parameters_are_logits:
         why = "the policy shares parameters between its logits"
@@ -81,8 +87,38 @@ def plan(
     elif {"predictions", "parameters"} & set(record.keep):
         why = "changes or parameters of whole states are kept"
     else:
-        return Plan("margins", "a loss of the margin alone moves no logit of a table but those that pairs name")
-    return Plan("states", why)
+        return Plan(
+            "margins",
+            "a loss of the margin alone moves no logit of a table but those that pairs name",
+            "its steps are a few operations each",
+        )
+    return Plan("states", why, _one_by_one(problem, (policy, objective, optimizer, *then), batch))
+
+
+def _one_by_one(problem: Problem, settings: Sequence[object], batch: int) -> str:
+    """Return why steps of whole parameters cannot be captured, or nothing."""
+    if problem.online is not None:
+        return "what is drawn differs from step to step"
+    if batch not in (0, len(problem.preferences)):
+        return "mini-batches differ from step to step"
+    for part in (each for setting in settings for each in _parts(setting)):
+        name = type(part).__name__
+        if isinstance(part, Objective) and type(part).response_weights is Objective.response_weights:
+            return f"{name} has no closed form, and automatic differentiation is not captured"
+        if type(part).__module__.partition(".")[0] != OWN:
+            return f"{name} is not the lab's own, and may wait for the device"
+    return ""
+
+
+def _parts(setting: object) -> Iterator[object]:
+    """Yield a setting and the settings in it."""
+    if isinstance(setting, tuple):
+        for part in setting:
+            yield from _parts(part)
+    elif isinstance(setting, Policy | Objective | Optimizer | Stage):
+        yield setting
+        for field in fields(setting) if is_dataclass(setting) else ():
+            yield from _parts(getattr(setting, field.name))
 
 
 def plan_steps(
@@ -111,10 +147,8 @@ def plan_steps(
     flat = problem.preferences.flat(problem.responses)
     if device.type != "cuda":
         why = f"the device is {device.type}, and the kernel is one of a GPU"
-    elif find_spec("triton") is None:
-        why = "Triton, which builds the kernel, is not installed"
-    elif not ("CC" in os.environ or shutil.which("gcc") or shutil.which("clang")):
-        why = "no C compiler is found, without which Triton builds no kernel: install gcc, or name one in CC"
+    elif without_kernels():
+        why = without_kernels()
     elif type(objective) not in IN_KERNEL:
         why = f"the kernel does not know {type(objective).__name__}"
     elif type(optimizer) not in STILL:
@@ -128,3 +162,12 @@ def plan_steps(
     else:
         return Plan("kernel", "one kernel takes all steps, with what moves in registers")
     return Plan("margins", why)
+
+
+def without_kernels() -> str:
+    """Return why no kernel can be built on this machine, or nothing."""
+    if find_spec("triton") is None:
+        return "Triton, which builds the kernel, is not installed"
+    if not ("CC" in os.environ or shutil.which("gcc") or shutil.which("clang")):
+        return "no C compiler is found, without which Triton builds no kernel: install gcc, or name one in CC"
+    return ""

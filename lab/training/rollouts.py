@@ -15,6 +15,7 @@ from lab.policies import Policy, Workspace
 from lab.problems import Problem
 from lab.randomness import ROLLOUTS, draw_cells, uniforms
 from lab.training.recording import CHECK_EVERY, Record, first_broken
+from lab.training.sending import sent
 from lab.training.tape import blocks
 
 
@@ -58,6 +59,7 @@ class RolloutChunk:
         asked = self._asked().to(reference.device)
         by_log_prob = torch.zeros_like(reference)
         row, space = 0, Workspace()
+        looks = state.device.type == "cpu"  # elsewhere a look waits for the device
         for step in range(steps + 1):
             logits, passed = self.policy.forward(state, space)
             log_prob = logits.log_softmax(-1)
@@ -66,12 +68,12 @@ class RolloutChunk:
                 tape["log_prob"][row] = log_prob.flatten(1)
                 if "parameters" in tape:
                     tape["parameters"][row] = state
-                if row % CHECK_EVERY == 0 and not bool(torch.isfinite(log_prob).all()):
+                if looks and row % CHECK_EVERY == 0 and not bool(torch.isfinite(log_prob).all()):
                     break
             if step == steps:
                 break
             if step % self.method.epochs == 0:
-                share = None if draws is None else self._share(log_prob, next(draws))[:, asked]
+                share = None if draws is None else self._share(log_prob, sent(next(draws), log_prob.device))[:, asked]
                 drawn = self.method.batch(log_prob[:, asked], reference[:, asked], reward[:, asked], share)
             by_log_prob[:, asked] = self.method.weights(log_prob[:, asked], reference[:, asked], drawn)
             by_logit = logit_gradient(log_prob[:, None], by_log_prob[:, None])
@@ -106,7 +108,7 @@ class RolloutChunk:
     @staticmethod
     def _share(log_prob: Tensor, uniform: Tensor) -> Tensor:
         """Draw responses by their cumulative probability; return each one's share, [run, prompt, response]."""
-        cell = draw_cells(log_prob.double().exp(), uniform.to(log_prob.device))
+        cell = draw_cells(log_prob.double().exp(), uniform)
         share = torch.zeros_like(log_prob)
         return share.scatter_add_(-1, cell, torch.full_like(cell, 1.0, dtype=share.dtype)) / uniform.shape[-1]
 
@@ -115,7 +117,7 @@ class RolloutChunk:
         pairs, tape = self.problem.preferences, self.tape
         bad = torch.full((len(reference),), len(tape["loss"]), device=reference.device)
         flat, prompt = pairs.flat(self.problem.responses).to(reference.device), pairs.prompt.to(reference.device)
-        for some in blocks(rows, reference.numel()):
+        for some in blocks(rows, reference.numel(), reference.device):
             if look and some.start:
                 look(1.0)
             log_prob = tape["log_prob"][some].transpose(0, 1).unflatten(-1, reference.shape[1:])

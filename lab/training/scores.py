@@ -53,7 +53,7 @@ class ScoreChunk:
         memory = self.optimizer.memory(state)
         rows = record.steps(steps)
         pairs = self.problem.preferences
-        weights = pair_weights(pairs, batch, self.problem.seeds, state)
+        weights, whole = pair_weights(pairs, batch, self.problem.seeds, state), pairs.of_terms(state)
         flat = pairs.flat(self.problem.responses).to(state.device)
         score, passed = self.policy.forward(state)
         shape = score.shape[1:]
@@ -73,7 +73,7 @@ class ScoreChunk:
             push = torch.cat(self.objective.response_weights(self._pairs(score.flatten(1), flat)), 1)
             if recording and grams is not None:
                 # The record speaks of the whole loss, whatever the batch.
-                terms = weight_table(push * pairs.of_terms(push), flat, score[0].numel()).unflatten(-1, shape)
+                terms = weight_table(push * whole, flat, score[0].numel()).unflatten(-1, shape)
                 grams.write(row, *scaled_gram(self.policy, state, passed, terms, space))
             if step == steps:
                 break
@@ -86,7 +86,7 @@ class ScoreChunk:
         if grams is not None:
             grams.tell(len(rows))
         bad = torch.full((len(state),), len(rows), device=state.device)
-        for some in blocks(range(len(rows)), even.numel()):
+        for some in blocks(range(len(rows)), even.numel(), even.device):
             if progress and some.start:
                 progress(1.0)
             scores = tape["score"][some]

@@ -17,6 +17,7 @@ from lab.training.margins import Named
 from lab.training.recording import Record
 
 BLOCK = 2**17  # numbers of the tape that are read back at once, to stay in cache
+BLOCK_OF_A_GPU = 2**25  # there each operation has to be launched, however small
 GRAMS = 64  # states whose inner products wait to be told of together
 
 
@@ -100,9 +101,9 @@ class Tape:
         return (..., lanes) if self.last else (slice(None), lanes)
 
 
-def blocks(rows: range, numbers: int) -> list[slice]:
-    """Cut rows of a tape into blocks that stay in cache, given the numbers of one row."""
-    size = max(1, BLOCK // numbers)
+def blocks(rows: range, numbers: int, device: torch.device) -> list[slice]:
+    """Cut rows of a tape into blocks that stay in cache, or are worth a GPU's while, given the numbers of one row."""
+    size = max(1, (BLOCK if device.type == "cpu" else BLOCK_OF_A_GPU) // numbers)
     return [slice(first, min(first + size, rows.stop)) for first in range(rows.start, rows.stop, size)]
 
 
@@ -122,11 +123,22 @@ class Grams:
         self.scale = self.norm.new_empty(self.size, runs, 2, 1)
         self.first = first  # the row that the first of those stands for
 
-    def write(self, row: int, gram: Tensor, scale: Tensor) -> None:
-        """Take what `lab.gradients.scaled_gram` returns of the next row."""
+    def room(self, row: int) -> tuple[Tensor, Tensor]:
+        """Return where to write what `lab.gradients.scaled_gram` returns of the next row."""
         if row - self.first == self.size:
             self.tell(row)
-        self.gram[row - self.first], self.scale[row - self.first] = gram, scale
+        return self.gram[row - self.first], self.scale[row - self.first]
+
+    def write(self, row: int, gram: Tensor, scale: Tensor) -> None:
+        """Take what `lab.gradients.scaled_gram` returns of the next row."""
+        for room, found in zip(self.room(row), (gram, scale), strict=True):
+            room.copy_(found)
+
+    def take(self, row: int, gram: Tensor, scale: Tensor) -> None:
+        """Take that of several rows from the next one on, [row, run, ...] each, and tell of them."""
+        self.tell(row)
+        self.norm[row : row + len(gram)], self.cosine[row : row + len(gram)] = measure_gram(gram, scale)
+        self.first = row + len(gram)
 
     def tell(self, stop: int) -> None:
         """Write norms and cosine of the rows before `stop`."""

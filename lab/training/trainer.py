@@ -113,11 +113,11 @@ def train(
     if not bool(torch.isfinite(start).all()):
         raise ValueError("start holds NaN or infinity; parameters must be finite: correct them")
     axes = axes or {"seed": list(problem.seeds)}
-    chosen = plan(problem, policy, objective, optimizer, then=then, record=record)
+    chosen = plan(problem, policy, objective, optimizer, then=then, record=record, batch=batch)
     needed = record_bytes(problem, policy, record, total, loop=chosen.loop, size=dtype.itemsize)
     place = place_record(needed, record.states(total), total, problem.runs, memory=memory, scratch=scratch)
     job = Job(problem, policy, objective, optimizer, tuple(then), start, steps, record, batch, dtype, device, progress)
-    tape, first_bad = train_chunks(job, chosen.loop, place)
+    tape, first_bad = train_chunks(job, chosen, place)
     betas = then[-1].objective.betas if then else objective.betas
     for name, beta in zip(("beta_chosen", "beta_rejected"), betas, strict=True):
         tape[name] = torch.as_tensor(beta, dtype=torch.float64).expand(problem.runs).numpy()
