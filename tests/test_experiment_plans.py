@@ -28,8 +28,10 @@ def test_the_plan_says_how_many_chunks_are_trained_and_how_large_the_record_is(l
     monkeypatch.setattr(chunks, "CHUNK", 300)
     monkeypatch.setattr(chunks, "LANES", 8)
     cut = []
-    together = chunks.Job.chunks
-    monkeypatch.setattr(chunks.Job, "chunks", lambda job, size: cut.append(together(job, size)) or cut[-1])
+    each = chunks._each
+    monkeypatch.setattr(
+        chunks, "_each", lambda job, size, *more: cut.append(job.chunks(size)) or each(job, size, *more)
+    )
     plans, states, written = training_plans(line), [], 0
     cut.clear()
     for cell, _ in lab.Experiment.parse(line).cells():
@@ -75,7 +77,7 @@ def test_a_planned_capture_is_one(monkeypatch):
         original = chunks.Chunk
 
         def captured(*parts, original=original, captures=captures):
-            return original(*parts[:6], captures)
+            return original(*parts[:7], captures)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(chunks, "Chunk", captured)
