@@ -166,7 +166,7 @@ class Chunk:
         grams = Grams(self.tape, first) if "parameter_cosine" in self.tape else None
         captured = self._captured(update, stage, way, written, grams)
         looks = way.state.device.type == "cpu"  # elsewhere a look waits for the device
-        step, row = way.step, first
+        step, row, places = way.step, first, {name: value.unbind(0) for name, value in written.items()}
         while step < end + final:
             if captured is not None and captured.block.fits(step, end):
                 captured(step + 1 - way.since, row)
@@ -176,7 +176,7 @@ class Chunk:
                 continue
             kept = None
             if step == rows[row]:
-                kept = {name: value[row] for name, value in written.items()}
+                kept = {name: place[row] for name, place in places.items()}
                 if grams is not None:
                     kept["gram"], kept["scale"] = grams.room(row)
             weight = next(way.weights) if way.online is None else partial(way.online.at, step)
