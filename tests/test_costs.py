@@ -35,8 +35,8 @@ def counted(monkeypatch, line: str) -> tuple[Counter, Counter]:
     """Calls while the line is built, where its reward model is trained, and while its policy is trained."""
     calls = Counter()
     for kind in KINDS.values():
-        for name in ("forward", "pullback"):
-            monkeypatch.setattr(kind, name, _counting(calls, name, getattr(kind, name)))
+        for name, counts_as in (("forward", "forward"), ("pullback", "pullback"), ("pull", "pullback")):
+            monkeypatch.setattr(kind, name, _counting(calls, counts_as, getattr(kind, name)))
     share, draw = RolloutChunk._share, Online.draw
 
     def drawing(log_prob, uniform):
@@ -62,9 +62,18 @@ def counted(monkeypatch, line: str) -> tuple[Counter, Counter]:
 
 
 def _counting(calls: Counter, name: str, call):
-    def counting(*given):
-        calls[name] += 1
-        return call(*given)
+    """Count calls, but for those that one of the same name makes itself."""
+
+    def counting(*given, **named):
+        outer = not calls.get("within")
+        calls[name] += outer
+        if name == "forward":
+            return call(*given, **named)
+        calls["within"] += 1
+        try:
+            return call(*given, **named)
+        finally:
+            calls["within"] -= 1
 
     return counting
 
