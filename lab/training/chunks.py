@@ -19,7 +19,7 @@ from lab.threads import one_thread, spread
 from lab.training.graphs import capture
 from lab.training.kernels import launch
 from lab.training.loop import Chunk, reference_log_prob
-from lab.training.margins import MarginChunk, Named, Told
+from lab.training.margins import MarginChunk, Named
 from lab.training.planning import Plan, plan_steps
 from lab.training.recording import Record, first_broken
 from lab.training.rollouts import RolloutChunk
@@ -30,7 +30,7 @@ from lab.training.tape import Tape, shapes
 from lab.trajectory import SCHEMA, TableLogProb
 
 CHUNK = 2**18  # parameters of the runs that are advanced together: their optimiser state stays in cache
-LANES = 2**12  # numbers that move together, where little else is done to them
+LANES = 2**14  # numbers that move together, where little else is done to them
 LOOPS = {"rollouts": RolloutChunk, "scores": ScoreChunk}
 
 
@@ -231,29 +231,18 @@ def _in_chunks(job: Job, named: Named, tape: Tape) -> tuple[Tensor, Tensor]:
     reference = torch.empty(named.entries, job.problem.runs, dtype=job.dtype)
     broken = torch.full((job.problem.runs,), tape.rows)
 
-    def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> list[tuple[slice, list[Told]]]:
+    def train(lanes: slice, part: Job, mine: dict[str, Tensor]) -> None:
         chunk = MarginChunk(part.problem, named, part.objective, part.optimizer, part.start, mine, part.then)
+        finite = True
         with torch.inference_mode():
             reference[:, lanes], told = chunk.train(part.steps, part.record, part.batch, part.progress)
-        if job.device.type == "cpu":
-            return [(lanes, told)]
-        tell([(lanes, told)])  # the next chunk needs its memory there
-        return []
+            for block in (block for stage in told for block in stage.blocks()):
+                tape.let_go()
+                finite &= block.write()
+            tape.keep(lanes, mine)
+            if not finite:
+                broken[lanes] = told[-1].first_broken(tape.rows).cpu()
 
-    @torch.inference_mode()
-    def write(block: Told, check: Callable[[], None]) -> bool:
-        check()
-        tape.let_go()
-        return block.write()
-
-    def tell(trained: list[tuple[slice, list[Told]]]) -> None:
-        # The chunks are few: their rows are told of block by block, so that no core is idle.
-        finite = _spread(job, write, [block for _, stages in trained for each in stages for block in each.blocks()])
-        for lanes, stages in trained:
-            tape.keep(lanes, stages[-1].chunk.tape)
-            if not all(finite):
-                broken[lanes] = stages[-1].first_broken(tape.rows).cpu()
-
-    tell([each for done in _each(job, job.together("margins"), tape, train) for each in done])
+    _each(job, job.together("margins"), tape, train)
     tape.let_go()
     return reference, broken

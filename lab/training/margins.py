@@ -17,7 +17,7 @@ from lab.training.batches import pair_weights
 from lab.training.recording import CHECK_EVERY, Record, first_broken
 from lab.training.stages import Stage
 
-BLOCK = 2**16  # margins that are told of at once, to stay in cache
+BLOCK = 2**18  # margins that are told of at once, to stay in cache
 BLOCK_OF_A_GPU = 2**25  # there each block is a few launches, and its answer is waited for
 
 
