@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from figures.machinery import Drawing, Figure, Page
+from figures.machinery.measured import measured
 from lab import plots
 from lab.plots import Role, Summary
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-MEASURED = Path(__file__).resolve().parent / "measured" / "a_thousand_runs_for_the_price_of_one.json"
+NAME = "a_thousand_runs_for_the_price_of_one"
 MESSAGE = "A thousand runs for the price of one: what the plain loop pays for a run, the lab pays for {times} and more"
 PLAIN_TITLE = "What a run and step costs with everything recorded: the lab, JAX and the plain loop"
 PLAIN, DERIVED, RECORD = "plain loop", "lab, recordings computed", "lab"
@@ -43,7 +42,7 @@ JUDGED, TIMES = ("A sgd 1024", "A adam 1024"), 1000
 
 def draw(data: Mapping[str, xr.Dataset], page: Page) -> Drawing:
     """Draw the measured costs; the experiment line only says what kind of run they are of."""
-    race = json.loads(MEASURED.read_text(encoding="utf-8"))
+    race = measured(NAME)
     cases = race["cases"]
     holds = all(_ratio(cases[name], PLAIN) >= TIMES for name in JUDGED)
     machine = race["machine"]

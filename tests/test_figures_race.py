@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from benchmarks.race.cases import Case
@@ -33,10 +31,8 @@ def race(cost, jax=True):
     }  # fmt: skip
 
 
-def drawing(tmp_path, monkeypatch, found):
-    file = tmp_path / "race.json"
-    file.write_text(json.dumps(found))
-    monkeypatch.setattr(figure, "MEASURED", file)
+def drawing(monkeypatch, found):
+    monkeypatch.setattr(figure, "measured", lambda name: found)
     return figure.draw({}, Page(figure.FIGURE.title, figure.FIGURE.lines))
 
 
@@ -44,8 +40,8 @@ def test_every_peer_has_a_line():
     assert set(figure.ROLES) == set(PEERS)
 
 
-def test_the_figure_draws_medians_with_the_fastest_and_the_slowest_round(tmp_path, monkeypatch):
-    drawn = drawing(tmp_path, monkeypatch, race(COST))
+def test_the_figure_draws_medians_with_the_fastest_and_the_slowest_round(monkeypatch):
+    drawn = drawing(monkeypatch, race(COST))
     rows = drawn.data[(drawn.data["panel"] == figure.PANELS["B", "adam"]) & (drawn.data["series"] == "lab")]
     assert rows["x"].tolist() == [1, 256]
     for name, expected in (("y", 0.5), ("low", 0.25), ("high", 0.75)):
@@ -57,14 +53,14 @@ def test_the_figure_draws_medians_with_the_fastest_and_the_slowest_round(tmp_pat
 
 
 @pytest.mark.parametrize(("cost", "message"), [(0.25e-6, True), (0.5e-6, True), (0.51e-6, False)])
-def test_a_thousand_for_one_is_said_where_it_is_so(tmp_path, monkeypatch, cost, message):
-    drawn = drawing(tmp_path, monkeypatch, race({**COST, RECORDINGS: cost * (1 - 1e-12)}))
+def test_a_thousand_for_one_is_said_where_it_is_so(monkeypatch, cost, message):
+    drawn = drawing(monkeypatch, race({**COST, RECORDINGS: cost * (1 - 1e-12)}))
     headline = drawn.figure.texts[0].get_text().replace("\n", " ")
     assert headline.startswith("A thousand runs") is message and (headline == figure.PLAIN_TITLE) is not message
 
 
-def test_a_race_without_jax_is_drawn_too(tmp_path, monkeypatch):
+def test_a_race_without_jax_is_drawn_too(monkeypatch):
     some = {peer: COST[peer] for peer in (PLAIN, RECORDINGS, RECORD)}
-    drawn = drawing(tmp_path, monkeypatch, race(some, jax=False))
+    drawn = drawing(monkeypatch, race(some, jax=False))
     assert set(drawn.data["series"]) == {"plain loop", "lab", "record only", "limit"}
     assert "JAX" not in drawn.alt and "JAX 1" not in drawn.figure.texts[1].get_text()
